@@ -1,0 +1,1 @@
+"""Formats, pure: bytes to values and back. Every length from outside has a stated bound."""

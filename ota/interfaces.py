@@ -1,0 +1,82 @@
+"""The narrow waist: what the parts know of each other, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """A stream that is pulled. Archive members, digest checks, decompression: readers that wrap readers."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty at the end and only there."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Range:
+    """Bytes `[start, stop)` of a file. Becomes HTTP's inclusive form only where the header is written."""
+
+    start: int  # bytes
+    stop: int  # bytes
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start < self.stop, (self.start, self.stop)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class BlockTarget(Protocol):
+    """A slot, seen as bytes: a block device or a file. Also what seeds are read through."""
+
+    @property
+    def size(self) -> int:
+        """Capacity in bytes."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes, or a DeviceError."""
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """All of `data`, or a DeviceError. Durable only after `sync`."""
+
+    def sync(self) -> None:
+        """Everything written is durable, and the next read comes from the medium."""
+
+
+class RangeSource(Protocol):
+    """Where missing bytes come from. The caller proves every byte by digest."""
+
+    def fetch(self, ranges: Sequence[Range]) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, bytes) until every range was delivered once: any order, any split.
+
+        Args:
+            ranges: ascending and disjoint.
+
+        Raises:
+            NetworkError: what is still missing cannot be had.
+        """
+
+
+class Bootloader(Protocol):
+    """The boot loader's environment."""
+
+    def get(self, name: str) -> str | None:
+        """A variable's value, None where it is not set."""
+
+    def apply(self, changes: Mapping[str, str | None]) -> None:
+        """Set (or, with None, remove) all of these variables, or none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Progress: `done` of `total` bytes of a phase ("fetch", "copy", "verify", ...)."""
+
+    phase: str
+    done: int
+    total: int
+
+
+Progress = Callable[[Event], None]
+"""Is told what happens; silence is `lambda event: None`."""

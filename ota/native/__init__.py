@@ -1,0 +1,1 @@
+"""Native code, reached through cffi in API mode; each module wraps one library."""

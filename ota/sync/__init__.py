@@ -1,0 +1,1 @@
+"""Make a slot match a manifest."""

@@ -1,0 +1,1 @@
+"""Who may say what is installed: signatures over the sw-description."""

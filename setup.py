@@ -1,0 +1,13 @@
+"""Only what pyproject.toml cannot say: the native modules and their stable ABI."""
+
+from setuptools import setup
+
+setup(
+    cffi_modules=[
+        "ota/native/build_chunker.py:builder",
+        "ota/native/build_crypto.py:builder",
+        "ota/native/build_rsync.py:builder",
+        "ota/native/build_zck.py:builder",
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
