@@ -1,0 +1,1 @@
+"""Data only: one TOML file per board. `ota.board` reads them."""

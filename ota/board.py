@@ -1,0 +1,86 @@
+"""A board file: what the build side and the device side must agree on about one kind of device.
+
+The files lie in `boards/`; a product keeps its own and names it by path.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ota import settings
+from ota.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one copy of the system lies, and how the sw-description speaks of it."""
+
+    name: str
+    device: str  # block device or file
+    mode: str  # the sw-description's mode that installs into this slot
+    bootenv: Mapping[str, str]  # variables that make the boot loader start this slot
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One kind of device."""
+
+    name: str  # the first word of /etc/hwrevision
+    revisions: tuple[str, ...]  # hardware-compatibility
+    software_set: str
+    slots: tuple[Slot, ...]
+
+    def other(self, slot: Slot) -> Slot:
+        """The slot that runs while `slot` is written."""
+        return next(other for other in self.slots if other is not slot)
+
+
+def load(name: str, folder: Path) -> Board:
+    """Read a board file by its name in `boards/`, or by path (relative to `folder`) where it ends in .toml.
+
+    Raises:
+        ConfigError: no such board, or the file is wrong.
+    """
+    if name.endswith(".toml"):
+        return _parse(settings.read(folder / name))
+    resource = importlib.resources.files("boards").joinpath(f"{name}.toml")
+    if "/" in name or not resource.is_file():
+        known = sorted(
+            entry.name.removesuffix(".toml")
+            for entry in importlib.resources.files("boards").iterdir()
+            if entry.name.endswith(".toml")
+        )
+        raise ConfigError(
+            "file-missing", "no such board", expected="a path or " + ", ".join(known), found=name
+        )
+    with importlib.resources.as_file(resource) as path:
+        return _parse(settings.read(path))
+
+
+def _parse(table: settings.Table) -> Board:
+    board = Board(
+        name=table.text("name"),
+        revisions=table.texts("revisions"),
+        software_set=table.text("set", "stable"),
+        slots=tuple(_slot(name, values) for name, values in table.named_tables("slots")),
+    )
+    table.done()
+    if len(board.slots) != 2:
+        raise ConfigError(
+            "config-value", f"{table.path}: slots", expected="two slots, A and B", found=len(board.slots)
+        )
+    return board
+
+
+def _slot(name: str, table: settings.Table) -> Slot:
+    slot = Slot(
+        name=name,
+        device=table.text("device"),
+        mode=table.text("mode"),
+        bootenv=table.mapping("bootenv"),
+    )
+    table.done()
+    return slot
