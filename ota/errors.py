@@ -49,6 +49,7 @@ CODES: Final[dict[str, str]] = {
     "slot-damaged": "the slot differs from its manifest",
     "disk-full": "no space left where the agent keeps its state",
     "boot-environment": "the boot loader's environment cannot be read or written",
+    "state-unwritable": "the folder where the agent keeps its state cannot be written",
     "busy": "another ota command is running",
     # network
     "connect": "the server cannot be reached",

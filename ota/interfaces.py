@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 
@@ -67,6 +67,24 @@ class Bootloader(Protocol):
 
     def apply(self, changes: Mapping[str, str | None]) -> None:
         """Set (or, with None, remove) all of these variables, or none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an update takes, in bytes; foreseen by a plan or counted while it ran. Costs add up."""
+
+    fetched_bytes: int = 0  # payload that came over the network
+    requests: int = 0
+    kept_bytes: int = 0  # of the image, already right in place
+    copied_bytes: int = 0  # of the image, from a seed
+    patched_bytes: int = 0  # of the image, from a seed and a delta
+    zero_bytes: int = 0  # of the image, all zero
+    written_bytes: int = 0  # into slots
+    verified_bytes: int = 0  # read back from slots
+
+    def __add__(self, other: Cost) -> Cost:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Cost(*(mine + its for mine, its in pairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,87 @@
+"""`rdiff_image`: the payload is a librsync delta from one known base to the new image.
+
+Properties: `rdiffbase`, the device that holds the base (swupdate: doc/source/handlers.rst, "Rdiff").
+Ours, which SWUpdate ignores: `base-size`, `base-sha256`, `image-size`, `image-sha256`. With them the base
+is proved before the first write and the result on read-back; a delta itself detects next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+
+from ota.device import Device, Place
+from ota.errors import UpdateError
+from ota.formats.selection import Entry
+from ota.interfaces import Cost, Event
+from ota.io.readers import BLOCK, Decompress
+from ota.io.target import Target, same_file
+from ota.job import Job, Payload
+from ota.native import rsync
+from ota.sync import stream
+from ota.sync.stream import Image
+
+_log = logging.getLogger(__name__)
+
+
+def rdiff_image(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
+    """See `ota.job.Handler`."""
+    place = device.writable(entry.device or "")
+    base = _base(entry, device, place)
+    image = stream.described(entry)
+    expected = Image(stream.number(entry, "base-size"), stream.digest(entry, "base-sha256"))
+    with Target(place.path) as target, Target(base.path) as source:
+        image.check_fits(target, 0, str(place.path))
+        base_size = source.size if expected.size is None else expected.size
+        if base_size > source.size:
+            raise UpdateError(
+                "delta-base", f"{base.path} is too short", expected=f"{base_size} bytes", found=source.size
+            )
+    size = image.size or 0
+
+    def check() -> None:
+        Target(place.path, writable=True).close()
+        if expected.sha256 is None or image.sha256 is None:
+            _log.warning(
+                "%s has no base-sha256 and image-sha256: a wrong base would not be noticed", entry.filename
+            )
+        if expected.sha256 is not None:
+            _prove_base(base, base_size, expected.sha256, device)
+
+    def run() -> Cost:
+        delta = payload.open()
+        if entry.compressed:
+            delta = Decompress(delta, entry.compressed, device.config.memory, str(entry.filename))
+        with Target(base.path) as source:
+            patched = rsync.patch(source.fileno(), base_size, delta)
+            cost = device.write_image(place, 0, patched, image, version)
+        return replace(cost, patched_bytes=cost.written_bytes)
+
+    return Job(Cost(patched_bytes=size, written_bytes=size, verified_bytes=size), check, run)
+
+
+def _base(entry: Entry, device: Device, place: Place) -> Place:
+    name = entry.property("rdiffbase")
+    if name is None:
+        raise UpdateError("description-content", f"{entry.filename}: property rdiffbase is missing")
+    base = device.find(name)
+    if same_file(base.path, place.path):
+        raise UpdateError("delta-base", f"{name} is base and target at once")
+    return base
+
+
+def _prove_base(base: Place, size: int, expected: str, device: Device) -> None:
+    found = hashlib.sha256()
+    with Target(base.path) as source:
+        for offset in range(0, size, BLOCK):
+            found.update(source.read_at(offset, min(BLOCK, size - offset)))
+            device.progress(Event("base", min(offset + BLOCK, size), size))
+    if found.hexdigest() != expected:
+        raise UpdateError(
+            "delta-base",
+            f"{base.path} is not what this delta was made from",
+            expected=expected,
+            found=found.hexdigest(),
+            hint="install a delta or raw package instead: they need no exact base",
+        )

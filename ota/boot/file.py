@@ -1,0 +1,39 @@
+"""A boot environment in a text file: `name=value` lines, replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ota.errors import DeviceError
+from ota.io import durable
+
+MAX_FILE: Final = 1 << 20  # bytes; U-Boot's largest environments have 128 KiB
+
+
+class FileEnvironment:
+    """A `Bootloader` whose variables lie in a file; an absent file is an empty environment."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, name: str) -> str | None:
+        return self._read().get(name)
+
+    def apply(self, changes: Mapping[str, str | None]) -> None:
+        variables: dict[str, str | None] = {**self._read(), **changes}
+        lines = [f"{name}={value}\n" for name, value in sorted(variables.items()) if value is not None]
+        durable.replace(self._path, "".join(lines).encode())
+
+    def _read(self) -> dict[str, str]:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise DeviceError("boot-environment", f"{self._path}: {error.strerror}") from error
+        pairs = [line.partition("=") for line in data[:MAX_FILE].decode(errors="replace").splitlines()]
+        if len(data) > MAX_FILE or not all(separator for _, separator, _ in pairs):
+            raise DeviceError("boot-environment", f"{self._path}", expected="lines of name=value")
+        return {name: value for name, _, value in pairs}

@@ -1,0 +1,71 @@
+"""U-Boot's environment through libubootenv's `fw_printenv` and `fw_setenv`.
+
+They know flash layouts and redundant copies; one `fw_setenv` call writes the copy that is not in use
+and switches to it last, so a power cut leaves the old variables or the new ones.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ota.errors import ConfigError, DeviceError
+
+TIMEOUT_S: Final = 60
+
+
+class UBootEnvironment:
+    """A `Bootloader`.
+
+    Args:
+        config: fw_env.config: where the environment and its redundant copy lie.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+
+    def get(self, name: str) -> str | None:
+        """A variable's value.
+
+        Raises:
+            DeviceError: "boot-environment": it cannot be read at all.
+        """
+        return self._read().get(name)
+
+    def apply(self, changes: Mapping[str, str | None]) -> None:
+        # fw_setenv skips a line "name value" without a word, so "name=value", and a look afterwards.
+        script = "".join(f"{name}={value or ''}\n" for name, value in changes.items())
+        self._run("fw_setenv", "-s", "-", script=script)
+        now = self._read()
+        for name, value in changes.items():
+            if now.get(name) != (value or None):
+                raise DeviceError(
+                    "boot-environment", f"{name} did not take its value", expected=value, found=now.get(name)
+                )
+
+    def _read(self) -> dict[str, str]:
+        lines = self._run("fw_printenv").splitlines()
+        return {
+            name: value for name, separator, value in (line.partition("=") for line in lines) if separator
+        }
+
+    def _run(self, program: str, *arguments: str, script: str = "") -> str:
+        command = [program, "-c", str(self._config), *arguments]
+        try:
+            done = subprocess.run(
+                command, input=script, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+        except FileNotFoundError as error:
+            raise ConfigError("tool-missing", program, hint="install libubootenv-tool") from error
+        except subprocess.TimeoutExpired as error:
+            raise DeviceError(
+                "boot-environment", f"{program} does not end", found=f"{TIMEOUT_S} s"
+            ) from error
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            raise DeviceError(
+                "boot-environment", f"{program} failed: {said}", found=f"status {done.returncode}"
+            )
+        return done.stdout

@@ -1,0 +1,161 @@
+"""device.toml: who this device is, where its slots lie, whom it trusts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ota import board as boards
+from ota import settings
+from ota.board import Board, Slot
+from ota.errors import ConfigError
+from ota.io.http import Network
+from ota.io.target import same_file
+from ota.trust.signature import Trust
+
+DEFAULT_PATH: Final = Path("/etc/otakit/device.toml")
+HWREVISION: Final = Path("/etc/hwrevision")
+
+ENVIRONMENTS: Final = ("file", "uboot")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One device's configuration, defaults filled in."""
+
+    board: Board  # as packages speak of it
+    paths: Mapping[str, Path]  # slot name -> where it lies on this very device
+    revision: str
+    state_dir: Path
+    running: Slot
+    environment: str  # one of ENVIRONMENTS
+    environment_path: Path
+    trust: Trust
+    network: Network
+    memory: int  # bytes
+
+
+def load(path: Path) -> Config:
+    """Read a device's configuration.
+
+    Raises:
+        ConfigError: naming file and key.
+    """
+    table = settings.read(path)
+    board = boards.load(table.text("board"), path.parent)
+    paths = _paths(table, board)
+    revision = table.optional_text("revision") or _revision_from(HWREVISION)
+    state_dir = table.file("state_dir", "/var/lib/otakit")
+    running = _running(table.table("running"), board.slots, paths)
+    environment, environment_path = _boot(table.table("boot"))
+    config = Config(
+        board=board,
+        paths=paths,
+        revision=revision,
+        state_dir=state_dir,
+        running=running,
+        environment=environment,
+        environment_path=environment_path,
+        trust=_trust(table.table("trust")),
+        network=_network(table.table("network")),
+        memory=_limits(table.table("limits")),
+    )
+    table.done()
+    return config
+
+
+def _paths(table: settings.Table, board: Board) -> dict[str, Path]:
+    """The board's devices, or what this file says instead."""
+    paths = {slot.name: Path(slot.device) for slot in board.slots}
+    for name, values in table.named_tables("slots"):
+        if name not in paths:
+            raise ConfigError(
+                "config-key", f"{table.path}: slots.{name}", expected=f"one of {', '.join(paths)}", found=name
+            )
+        paths[name] = values.file("device")
+        values.done()
+    return paths
+
+
+def _running(table: settings.Table, slots: tuple[Slot, ...], paths: Mapping[str, Path]) -> Slot:
+    name = table.optional_text("slot")
+    table.done()
+    for slot in slots:
+        if slot.name == name or (name is None and _is_root(paths[slot.name])):
+            return slot
+    if name is None:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: no slot is the root file system",
+            expected=" or ".join(str(path) for path in paths.values()),
+            hint="name the running one: [running] slot",
+        )
+    raise ConfigError(
+        "config-value", f"{table.path}: running.slot", expected=f"one of {', '.join(paths)}", found=name
+    )
+
+
+def _is_root(device: Path) -> bool:
+    """Whether the kernel's root file system lies there: by device number, or by `root=`."""
+    if not device.is_block_device():
+        return False
+    root = re.search(r"(?:^|\s)root=(/dev/\S+)", Path("/proc/cmdline").read_text())
+    return device.stat().st_rdev == Path("/").stat().st_dev or bool(root and same_file(device, Path(root[1])))
+
+
+def _boot(table: settings.Table) -> tuple[str, Path]:
+    environment = table.text("environment", "uboot")
+    default = {"uboot": "/etc/fw_env.config"}.get(environment)
+    path = table.file("path", default)
+    table.done()
+    if environment not in ENVIRONMENTS:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: boot.environment",
+            expected=f"one of {', '.join(ENVIRONMENTS)}",
+            found=environment,
+        )
+    return environment, path
+
+
+def _trust(table: settings.Table) -> Trust:
+    trust = Trust(certificates=table.files("certificates"), public_keys=table.files("public_keys"))
+    table.done()
+    if not (trust.certificates or trust.public_keys):
+        raise ConfigError(
+            "config-key", f"{table.path}: trust", expected="certificates or public_keys", found="neither"
+        )
+    return trust
+
+
+def _network(table: settings.Table) -> Network:
+    default = Network()
+    network = Network(
+        ca=table.optional_file("ca"),
+        timeout_s=table.integer("timeout_s", int(default.timeout_s)),
+        retries=table.integer("retries", default.retries),
+    )
+    table.done()
+    if network.ca and not network.ca.is_file():
+        raise ConfigError("file-missing", f"{table.path}: network.ca", found=network.ca)
+    return network
+
+
+def _limits(table: settings.Table) -> int:
+    memory = table.size("memory", "48M")
+    table.done()
+    return memory
+
+
+def _revision_from(path: Path) -> str:
+    """The second word of /etc/hwrevision, as SWUpdate reads it."""
+    try:
+        words = path.read_text().split()
+    except OSError:
+        words = []
+    if len(words) < 2:
+        raise ConfigError("config-key", "revision is not known", expected=f"revision, or two words in {path}")
+    return words[1]

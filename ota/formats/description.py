@@ -1,0 +1,239 @@
+"""The text of a sw-description: libconfig or JSON in, a plain tree out, and libconfig back.
+
+The grammar is libconf's. This module refuses in addition what libconfig, the C library under stock SWUpdate,
+refuses or reads as something else, so that a text never means one thing there and another here:
+
+- `@include`, a name twice in one group, a comma before `)` or `]`, arrays of mixed types;
+- integers beyond 32 bits without `L`, which libconfig 1.5 wraps to another number;
+- escapes that the two read differently: `\\'`, `\\a`, `\\b`, `\\v`, `\\X..`, `\\x00`, `\\x80` to `\\xff`.
+
+Lists `( )` and arrays `[ ]` both become lists. JSON's null has no counterpart and is refused. Format:
+libconfig manual, "Configuration Files"; SWUpdate's sw-description.rst.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NoReturn
+
+import libconf
+
+from ota.errors import ConfigError, UpdateError
+
+Tree = dict[str, object]  # objects: dict, list, str, int, float or bool
+
+# It is held in memory, and on the device parsed before anything in it is trusted.
+MAX_SIZE: Final = 1 << 20  # bytes; some 2000 entries
+MAX_DEPTH: Final = 32  # nested groups and lists; board, set, mode, section, element, properties are 7
+MAX_TEXT: Final = 255  # bytes; SWUpdate cuts longer attributes (SWUPDATE_GENERAL_STRING_SIZE is 256)
+
+_INT32: Final = range(-(1 << 31), 1 << 31)
+_INT64: Final = range(-(1 << 63), 1 << 63)
+_OPENING: Final = {"{": "}", "(": ")", "[": "]"}
+# One escape of a string, as libconf reads it or as C libconfig does.
+_ESCAPE: Final = re.compile(r"\\(x..|.)", re.DOTALL)
+_AGREED: Final = re.compile(r"\\(?:x(?!00)[0-7][0-9A-Fa-f]|[^'abvxX])", re.DOTALL)
+_NAME: Final = re.compile(r"(?!(?i:true|false)\b)[A-Za-z*][-A-Za-z0-9_*]*")
+
+
+def parse(data: bytes) -> Tree:
+    """Read a sw-description: as JSON where it starts with `{`, which no libconfig text does.
+
+    Raises:
+        UpdateError: description-syntax, naming row and column where they are known.
+    """
+    if len(data) > MAX_SIZE:
+        raise UpdateError(
+            "description-syntax",
+            "the sw-description is too large",
+            expected=f"at most {MAX_SIZE} bytes",
+            found=len(data),
+        )
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        _refuse(f"not UTF-8 at byte {error.start}", cause=error)
+    tree = _parse_json(text) if text.lstrip().startswith("{") else _parse_libconfig(text)
+    plain = _plain(tree, 0)
+    assert isinstance(plain, dict)  # both grammars have a group at the top
+    return plain
+
+
+def render(tree: Mapping[str, object]) -> bytes:
+    """Write a tree as libconfig, in its own order, for stock SWUpdate and `parse` alike.
+
+    A list of scalars of one type becomes an array, any other a list.
+
+    Raises:
+        ConfigError: release-content, where SWUpdate would drop or cut a value, or libconfig has no such
+            value.
+    """
+    try:
+        _check_values("", tree)
+        text: str = libconf.dumps(_for_libconf(tree))
+        data = text.encode()
+        # What was written must mean what was given; the parser's bounds hold for the writer as well.
+        if parse(data) != tree:
+            raise ConfigError("release-content", "the sw-description cannot be written without loss")
+    except (libconf.ConfigSerializeError, UnicodeEncodeError, UpdateError, RecursionError) as error:
+        raise ConfigError("release-content", f"the sw-description cannot be written: {error}") from error
+    return data
+
+
+def _refuse(what: str, *, hint: str | None = None, cause: BaseException | None = None) -> NoReturn:
+    raise UpdateError("description-syntax", f"sw-description: {what}", hint=hint) from cause
+
+
+def _parse_json(text: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_group, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        _refuse(f"row {error.lineno}, column {error.colno}: {error.msg}", cause=error)
+    except RecursionError as error:
+        _refuse(f"nested deeper than {MAX_DEPTH}", cause=error)
+    except ValueError as error:  # an integer of thousands of digits
+        _refuse(str(error), cause=error)
+
+
+def _group(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    group = dict(pairs)
+    if len(group) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        _refuse(f"{twice!r} stands twice in one group")
+    return group
+
+
+def _no_constant(word: str) -> NoReturn:
+    _refuse(f"{word} is not a JSON number")
+
+
+def _parse_libconfig(text: str) -> object:
+    # TokenStream.from_file would follow @include; the tokenizer alone knows no such word.
+    tokenizer = libconf.Tokenizer("sw-description")
+    try:
+        tokens = libconf.TokenStream(_agreed(tokenizer.tokenize(text)))
+        return libconf.Parser(tokens).parse()
+    except libconf.ConfigParseError as error:
+        hint = "@include is not followed" if "'@include" in str(error) else None
+        _refuse(str(error), hint=hint, cause=error)
+    except (ValueError, RecursionError) as error:  # "a = .", "a = 08", "\xzz"
+        _refuse(f"row {tokenizer.row}, column {tokenizer.column}: {error}", cause=error)
+
+
+def _agreed(tokens: Iterable[libconf.Token]) -> Iterator[libconf.Token]:
+    """Pass on tokens while C libconfig would read the same from them."""
+    open_brackets: list[str] = []
+    names: list[set[str]] = [set()]  # of each open group
+    element_type: str | None = None  # of the open array
+    before: libconf.Token | None = None
+    for token in tokens:
+        fault = _fault(token)
+        if token.type in _OPENING:
+            open_brackets.append(token.type)
+            names.append(set())
+            element_type = None
+            if len(open_brackets) > MAX_DEPTH:
+                fault = f"nested deeper than {MAX_DEPTH}"
+        elif token.type in _OPENING.values():
+            if open_brackets:
+                open_brackets.pop()
+                names.pop()
+            if token.type != "}" and before is not None and before.type == ",":
+                fault = f"a comma before {token.type!r}"
+        elif token.type == "name":
+            if token.text in names[-1]:
+                fault = f"{token.text!r} stands twice in one group"
+            names[-1].add(token.text)
+        elif open_brackets and open_brackets[-1] == "[" and token.type != ",":
+            kind = token.type.replace("hex", "integer")
+            if element_type not in (None, kind):
+                fault = "an array of mixed types"
+            element_type = kind
+        if fault:
+            _refuse(f"row {token.row}, column {token.column}: {fault}")
+        before = token
+        yield token
+
+
+def _fault(token: libconf.Token) -> str | None:
+    """Why C libconfig would refuse this token or read another value from it; None if it agrees."""
+    if token.type == "string":
+        for escape in _ESCAPE.finditer(token.text):
+            if not _AGREED.fullmatch(escape[0]):
+                return f"the escape {escape[0]!r} is not read alike everywhere; write the character itself"
+    elif not token.text.isascii():
+        return f"a number in other than ASCII digits: {token.text!r}"
+    elif token.type in ("integer", "hex") and token.value not in _INT32:
+        return f"{token.text} does not fit 32 bits; write {token.text}L, or a string"
+    return None
+
+
+def _plain(value: object, depth: int) -> object:
+    """The same tree in plain types, within the bounds."""
+    if depth > MAX_DEPTH:
+        _refuse(f"nested deeper than {MAX_DEPTH}")
+    match value:
+        case bool():
+            return value
+        case int() if value in _INT64:
+            return int(value)
+        case float() if math.isfinite(value):
+            return value
+        case str() if "\0" not in value and not re.search("[\ud800-\udfff]", value):
+            return value
+        case list() | tuple():
+            return [_plain(element, depth + 1) for element in value]
+        case dict():
+            return {str(_plain(name, depth)): _plain(element, depth + 1) for name, element in value.items()}
+    _refuse(f"a value that libconfig cannot hold: {value!r}")
+
+
+def _check_values(name: str, value: object) -> None:
+    """Refuse what libconfig or stock SWUpdate would silently drop or cut."""
+    match value:
+        case Mapping():
+            for key, element in value.items():
+                if not _NAME.fullmatch(key):
+                    raise ConfigError("release-content", f"{key!r} cannot be a name in a sw-description")
+                if name == "properties":
+                    _check_property(key, element)
+                else:
+                    _check_values(key, element)
+        case list():
+            for element in value:
+                _check_values(name, element)
+        case str() if len(value.encode(errors="surrogatepass")) > MAX_TEXT:
+            raise ConfigError(
+                "release-content",
+                f"{name} is longer than SWUpdate reads: {value[:20]!r}…",
+                expected=f"at most {MAX_TEXT} bytes",
+                found=len(value),
+            )
+
+
+def _check_property(name: str, value: object) -> None:
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise ConfigError(
+            "release-content",
+            f"property {name!r} would be ignored by SWUpdate",
+            expected="a string or strings",
+            found=repr(value),
+        )
+
+
+def _for_libconf(value: object) -> object:
+    """libconf writes a list as array `[ ]` and a tuple as list `( )`."""
+    match value:
+        case Mapping():
+            return {name: _for_libconf(element) for name, element in value.items()}
+        case list():
+            types = {type(element) for element in value}
+            scalar = len(types) == 1 and types <= {bool, int, float, str}
+            elements = [_for_libconf(element) for element in value]
+            return elements if scalar else tuple(elements)
+    return value

@@ -1,0 +1,323 @@
+"""Which entries of a sw-description this device installs: board, software set and mode, links, attributes.
+
+A section or common field is looked for at four places, the first that has it wins: `board.set.mode`,
+`set.mode`, `board`, root. A group there, or an element of a list, may be a link: `ref = "#./../name"`,
+relative to the group that holds it, or `ref = "#/software/name"`. Format: SWUpdate's sw-description.rst.
+
+Stricter than stock SWUpdate, which warns and goes on in these cases, with another result than was meant:
+known attributes of a wrong type, property values other than strings, texts that it would cut, links that
+lead nowhere. Features that would change what is installed and are not implemented here (encryption, Lua
+hooks) are refused; unknown attributes are ignored, as there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NoReturn, Self
+
+from ota.errors import ConfigError, UpdateError
+from ota.formats.description import MAX_SIZE, MAX_TEXT, Tree
+
+ROOT: Final = "software"
+MAX_ENTRIES: Final = 1000  # elements looked at, skipped ones and links included: links could multiply them
+MAX_LINKS: Final = 8  # in a chain; what SWUpdate follows (MAX_LINKS_DEPTH)
+MAX_NUMBER: Final = (1 << 63) - 1
+
+_DEFAULT_TYPE: Final = {"files": "rawfile", "scripts": "lua", "partitions": "ubipartition"}
+_FIELDS: Final = frozenset({
+    "version", "description", "hardware-compatibility", "reboot", "update-type", "output", "embedded-script",
+    "bootloader_transaction_marker", "bootloader_state_marker", "namespace-for-vars",
+})  # fmt: skip
+# What Python's `re` reads otherwise than POSIX extended expressions, or what POSIX leaves undefined.
+_NOT_POSIX: Final = re.compile(r"\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]")
+
+_Path = tuple[str, ...]
+
+
+class Section(StrEnum):
+    """A list of entries, in the order in which they are installed."""
+
+    PARTITIONS = "partitions"
+    IMAGES = "images"
+    FILES = "files"
+    SCRIPTS = "scripts"
+
+
+_SECTIONS: Final = frozenset({*Section, "bootenv", "uboot", "vars"})
+
+
+class Compression(StrEnum):
+    """Of an artifact in the archive."""
+
+    ZLIB = "zlib"  # in gzip's wrapper
+    XZ = "xz"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A software set and a mode of it, as in `-e stable,copy-1`."""
+
+    set: str
+    mode: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "set,mode", or raise ConfigError("config-value")."""
+        words = [word.strip() for word in text.split(",")]
+        if len(words) != 2 or not all(words):
+            raise ConfigError("config-value", "the selection", expected="SET,MODE", found=repr(text))
+        return cls(*words)
+
+    def __str__(self) -> str:
+        return f"{self.set},{self.mode}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One element of a section; attributes that it lacks are None."""
+
+    section: Section
+    type: str
+    filename: str | None = None
+    name: str | None = None
+    version: str | None = None
+    device: str | None = None
+    volume: str | None = None
+    path: str | None = None
+    filesystem: str | None = None
+    size: int | None = None  # bytes
+    offset: int = 0  # bytes, in the target
+    compressed: Compression | None = None
+    encrypted: bool = False
+    sha256: str | None = None  # lower-case hex, of the artifact as stored
+    installed_directly: bool = False
+    install_if_different: bool = False
+    install_if_higher: bool = False
+    preserve_attributes: bool = False
+    data: str | None = None
+    properties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def property(self, name: str) -> str | None:
+        """The value of a property; of several the last, as SWUpdate's dict_get_value has it."""
+        values = self.properties.get(name)
+        return values[-1] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a sw-description asks of this device."""
+
+    version: str
+    description: str | None
+    hardware: tuple[str, ...]
+    entries: tuple[Entry, ...]  # in order of installation; scripts last
+    bootenv: Mapping[str, str]  # an empty value unsets the variable
+    vars: Mapping[str, str]
+    reboot: bool | None  # None: the device's own setting
+    transaction_marker: bool
+    state_marker: bool
+
+
+def select(tree: Tree, board: str, selection: Selection | None, *, required: bool = False) -> Description:
+    """What a device of this board installs from a parsed sw-description.
+
+    Args:
+        tree: as `description.parse` returns it.
+        board: first word of /etc/hwrevision; may be empty.
+        selection: software set and mode, if any.
+        required: refuse a description without this selection, instead of falling back to board or root.
+
+    Raises:
+        UpdateError: selection-missing, description-content, or member-name for a `filename` that is a path.
+    """
+    if not isinstance(tree.get(ROOT), dict):
+        refuse(f"there is no group {ROOT!r}")
+    view = View(tree, board, selection)
+    if required and selection and not view.has_selection():
+        raise UpdateError(
+            "selection-missing",
+            f"the sw-description has no software set and mode {str(selection)!r}",
+            expected=" or ".join(selections(tree)) or "no selection: it has no sets",
+            found=selection,
+        )
+    if view.find("embedded-script"):
+        refuse("embedded-script is not supported", hint="no Lua runs inside a sw-description here")
+    chosen = Description(
+        version=view.text("version") or refuse("there is no version"),
+        description=view.text("description", limit=MAX_SIZE),
+        hardware=attributes.texts(view.field("hardware-compatibility"), "hardware-compatibility"),
+        entries=tuple(entry for section in Section for entry in _entries(view, section)),
+        bootenv=_variables(view, "bootenv" if view.find("bootenv") else "uboot"),
+        vars=_variables(view, "vars"),
+        reboot=_reboot(view),
+        transaction_marker=view.flag("bootloader_transaction_marker", default=True),
+        state_marker=view.flag("bootloader_state_marker", default=True),
+    )
+    if not chosen.entries and not chosen.bootenv:
+        refuse(f"nothing to install for board {board!r} and selection {str(selection or '')!r}")
+    return chosen
+
+
+def selections(tree: Tree) -> list[str]:
+    """Every "set,mode" that can be selected, for whatever board, in the order of the text."""
+    found: dict[str, None] = {}
+    for first, group in _groups(tree.get(ROOT)):
+        for second, subgroup in _groups(group):
+            if _is_mode(subgroup):
+                found[f"{first},{second}"] = None
+                continue
+            for third, mode in _groups(subgroup):
+                if _is_mode(mode):
+                    found[f"{second},{third}"] = None
+    return list(found)
+
+
+def check_hardware(description: Description, board: str, revision: str) -> None:
+    """Refuse an update that does not name this revision, literally or by a pattern after `#RE:`.
+
+    Patterns are POSIX extended ones, searched for anywhere in the revision, by Python's `re`. What the two
+    read differently is refused: bracket classes such as `[[:digit:]]`, a backslash before an ordinary
+    character or in brackets, `(?`, and a quantifier behind a quantifier.
+
+    Raises:
+        UpdateError: hardware-mismatch, also where hardware-compatibility is absent; description-content.
+    """
+    patterns = [text.removeprefix("#RE:") for text in description.hardware if text.startswith("#RE:")]
+    if revision in description.hardware or any(_fits(pattern, revision) for pattern in patterns):
+        return
+    raise UpdateError(
+        "hardware-mismatch",
+        f"the update is not for board {board!r}, revision {revision!r}",
+        expected=" or ".join(description.hardware) or "a hardware-compatibility list",
+        found=revision,
+    )
+
+
+def _groups(node: object) -> Iterator[tuple[str, dict[str, object]]]:
+    """The groups in a group that may be boards, sets or modes."""
+    if isinstance(node, dict):
+        for name, group in node.items():
+            if isinstance(group, dict) and name not in _SECTIONS and name not in _FIELDS:
+                yield name, group
+
+
+def _is_mode(group: dict[str, object]) -> bool:
+    return "ref" in group or not _SECTIONS.isdisjoint(group)
+
+
+def _entries(view: View, section: Section) -> Iterator[Entry]:
+    for element in view.elements(section):
+        # SWUpdate skips these before it looks at anything else in them. Scripts and partitions may do
+        # without data.
+        if section in (Section.IMAGES, Section.FILES) and "filename" not in element:
+            continue
+        yield _entry(section, element)
+
+
+def _entry(section: Section, element: dict[str, object]) -> Entry:
+    where = f"{section} entry {element.get('filename', element.get('name', element.get('device', '')))!r}"
+
+    def text(name: str) -> str | None:
+        return attributes.text(element.get(name), f"{where}: {name}")
+
+    def flag(name: str) -> bool:
+        return attributes.flag(element.get(name), f"{where}: {name}", default=False)
+
+    _check_supported(element, where)
+    device, volume = text("device"), text("volume")
+    kind = text("type") or _DEFAULT_TYPE.get(section) or (volume and "ubivol") or (device and "raw")
+    if section is Section.PARTITIONS and not device:
+        refuse(f"{where}: a partition without device")
+    return Entry(
+        section=section,
+        type=kind or refuse(f"{where}: neither type, device nor volume"),
+        filename=_filename(element.get("filename"), where),
+        name=text("name"),
+        version=text("version"),
+        device=device,
+        volume=volume,
+        path=text("path"),
+        filesystem=text("filesystem"),
+        size=attributes.length(element.get("size"), f"{where}: size"),
+        offset=attributes.length(element.get("offset"), f"{where}: offset") or 0,
+        compressed=_compression(element.get("compressed"), f"{where}: compressed"),
+        sha256=attributes.digest(element.get("sha256"), f"{where}: sha256"),
+        installed_directly=flag("installed-directly"),
+        install_if_different=flag("install-if-different"),
+        install_if_higher=flag("install-if-higher"),
+        preserve_attributes=flag("preserve-attributes"),
+        data=text("data"),
+        properties=attributes.properties(element.get("properties"), where),
+    )
+
+
+def _check_supported(element: dict[str, object], where: str) -> None:
+    """Refuse what would change the installation and is not implemented."""
+    for name in ("hook", "preinstall", "postinstall"):
+        if attributes.text(element.get(name), f"{where}: {name}"):
+            refuse(f"{where}: {name} is not supported", hint="no Lua runs inside a sw-description here")
+    encrypted = element.get("encrypted", False)
+    if isinstance(encrypted, str) or attributes.flag(encrypted, f"{where}: encrypted", default=False):
+        refuse(f"{where}: encrypted artifacts are not supported")
+
+
+def _variables(view: View, section: str) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for element in view.elements(section):
+        where = f"{section} variable {element.get('name')!r}"
+        _check_supported(element, where)
+        name = attributes.text(element.get("name"), where) or refuse(f"{section}: a variable without name")
+        value = attributes.text(element.get("value"), f"{where}: value") or ""
+        # They become lines `name=value` for the boot loader's tools.
+        if re.search(r"[=\s\x00-\x1f]", name) or re.search(r"[\x00-\x1f]", value):
+            refuse(f"{where} holds a control character, or its name a blank or '='", found=repr(value))
+        variables.setdefault(name, value)  # of two SWUpdate takes the first as well
+    return variables
+
+
+def _reboot(view: View) -> bool | None:
+    match view.field("reboot"):
+        case None:
+            return None
+        case bool(value):
+            return value
+        case "enabled" | "disabled" as word:
+            return word == "enabled"
+        case other:
+            refuse(
+                "reboot has a wrong value", expected="true, false, enabled or disabled", found=repr(other)
+            )
+
+
+def _filename(value: object, where: str) -> str | None:
+    name = attributes.text(value, f"{where}: filename")
+    if value is not None and (name is None or "/" in name or name in (".", "..")):
+        raise UpdateError("member-name", where, expected="a filename without directories", found=repr(value))
+    return name
+
+
+def _compression(value: object, where: str) -> Compression | None:
+    match value:
+        case None | False:
+            return None
+        case True:
+            return Compression.ZLIB
+        case str() if value in set(Compression):
+            return Compression(value)
+    refuse(f"{where} is not supported", expected=" or ".join(Compression), found=repr(value))
+
+
+def _fits(pattern: str, revision: str) -> bool:
+    fault = _NOT_POSIX.search(pattern)
+    if fault:
+        refuse("a pattern in hardware-compatibility is not portable", found=f"{fault[0]!r} in {pattern!r}")
+    try:
+        return re.search(pattern, revision) is not None
+    except re.error as error:
+        refuse(f"a pattern in hardware-compatibility is malformed: {error}", found=repr(pattern))
+
+

@@ -1,0 +1,51 @@
+"""What a handler is: it decides first what to do with an entry, and says what that will cost.
+
+See docs/decisions/0002-jobs.md for why deciding and doing are apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ota.device import Device
+from ota.formats.selection import Entry
+from ota.interfaces import Cost, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """An artifact of the package that was proved; it may be opened again and is proved again."""
+
+    size: int  # bytes, as stored in the archive
+    open: Callable[[], Reader]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One entry, decided.
+
+    Attributes:
+        cost: what `run` will take, as far as it can be foreseen.
+        check: what may fail without a byte written fails here: the server's first answer, the base's digest.
+        run: does it, proves it, and says what it took.
+    """
+
+    cost: Cost
+    check: Callable[[], None]
+    run: Callable[[], Cost]
+
+
+class Handler(Protocol):
+    """Installs entries of one `type`."""
+
+    def __call__(self, entry: Entry, payload: Payload, device: Device, version: str, /) -> Job:
+        """Decide; reads slots and payload, writes nothing.
+
+        Args:
+            version: of the software, for the record of what a slot holds.
+
+        Raises:
+            OtaError: the entry cannot be installed here.
+        """
