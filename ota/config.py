@@ -33,6 +33,7 @@ class Config:
     running: Slot
     environment: str  # one of ENVIRONMENTS
     environment_path: Path
+    reboot: tuple[str, ...]  # the command that ends a successful installation; empty: none
     trust: Trust
     network: Network
     memory: int  # bytes
@@ -50,7 +51,7 @@ def load(path: Path) -> Config:
     revision = table.optional_text("revision") or _revision_from(HWREVISION)
     state_dir = table.file("state_dir", "/var/lib/otakit")
     running = _running(table.table("running"), board.slots, paths)
-    environment, environment_path = _boot(table.table("boot"))
+    environment, environment_path, reboot = _boot(table.table("boot"))
     config = Config(
         board=board,
         paths=paths,
@@ -59,6 +60,7 @@ def load(path: Path) -> Config:
         running=running,
         environment=environment,
         environment_path=environment_path,
+        reboot=reboot,
         trust=_trust(table.table("trust")),
         network=_network(table.table("network")),
         memory=_limits(table.table("limits")),
@@ -106,10 +108,11 @@ def _is_root(device: Path) -> bool:
     return device.stat().st_rdev == Path("/").stat().st_dev or bool(root and same_file(device, Path(root[1])))
 
 
-def _boot(table: settings.Table) -> tuple[str, Path]:
+def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
     environment = table.text("environment", "uboot")
     default = {"uboot": "/etc/fw_env.config"}.get(environment)
     path = table.file("path", default)
+    reboot = table.texts("reboot")
     table.done()
     if environment not in ENVIRONMENTS:
         raise ConfigError(
@@ -118,7 +121,7 @@ def _boot(table: settings.Table) -> tuple[str, Path]:
             expected=f"one of {', '.join(ENVIRONMENTS)}",
             found=environment,
         )
-    return environment, path
+    return environment, path, reboot
 
 
 def _trust(table: settings.Table) -> Trust:

@@ -65,6 +65,7 @@ CODES: Final[dict[str, str]] = {
     "file-missing": "a file that was named does not exist or cannot be read",
     "tool-missing": "an outside program that is needed is not installed",
     "release-content": "the release cannot be built as described",
+    "output-unwritable": "the folder for the results cannot be written, or is full",
     # trust
     "signature-missing": "the package is not signed",
     "signature-invalid": "the signature does not fit the sw-description or a trusted key",

@@ -217,7 +217,7 @@ def _write_member(output: BinaryIO, inode: int, name: str, content: Path | bytes
         copied, copied_sum = copied + len(block), byte_sum(block, copied_sum)
         output.write(block)
     if (copied, copied_sum) != (size, checksum):
-        raise ConfigError("release-content", f"{content} changed while it was packed")
+        raise ConfigError("release-content", f"member {name!r} changed while it was packed")
     padding = bytes(-size % _ALIGNMENT)
     output.write(padding)
     return len(header) + size + len(padding)

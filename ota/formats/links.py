@@ -8,6 +8,7 @@ Stock SWUpdate passes over a link that leads nowhere; here it is refused.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -52,13 +53,13 @@ class View:
         where = ".".join(path)
         elements = [node] if isinstance(node, dict) else node
         if not isinstance(elements, list):
-            refuse(f"{where} has a wrong type", expected="a list of groups", found=repr(node))
+            refuse(f"{where} has a wrong type", expected="a list of groups", found=node)
         for element in elements:
             self._left -= 1
             if self._left < 0:
                 refuse(f"more than {MAX_ENTRIES} entries")
             if not isinstance(element, dict):
-                refuse(f"an element of {where} has a wrong type", expected="a group", found=repr(element))
+                refuse(f"an element of {where} has a wrong type", expected="a group", found=element)
             if "ref" not in element:
                 yield element
             elif links == 0:
@@ -85,7 +86,7 @@ class View:
         target = _link(path, ref)
         node = _at(self._tree, target)
         if node is None:
-            refuse(f"the link {ref!r} at {'.'.join(path)} leads nowhere", found=".".join(target))
+            refuse(f"the link {reprlib.repr(ref)} at {'.'.join(path)} leads nowhere", found=".".join(target))
         return target, node
 
 
@@ -102,12 +103,12 @@ def _link(path: Path, ref: object) -> Path:
     """Where `ref`, found in the group at `path`, leads. sw-description.rst, "Using links"."""
     names = [name for name in ref[1:].split("/") if name] if isinstance(ref, str) else []
     if not isinstance(ref, str) or not ref.startswith("#") or not set(names) - {".", ".."}:
-        refuse(f"a malformed link at {'.'.join(path)}", expected="#./name or #/name/name", found=repr(ref))
+        refuse(f"a malformed link at {'.'.join(path)}", expected="#./name or #/name/name", found=ref)
     target = path[:-1] if names[0] in (".", "..") else ()
     for name in names:
         if name == "..":
             if not target:
-                refuse(f"the link {ref!r} at {'.'.join(path)} leads out of the sw-description")
+                refuse(f"the link {reprlib.repr(ref)} at {'.'.join(path)} leads out of the sw-description")
             target = target[:-1]
         elif name != ".":
             target = (*target, name)

@@ -1,30 +1,30 @@
-"""Which entries of a sw-description this device installs: board, software set and mode, links, attributes.
+"""Which entries of a sw-description this device installs, for its board, software set and mode.
 
-A section or common field is looked for at four places, the first that has it wins: `board.set.mode`,
-`set.mode`, `board`, root. A group there, or an element of a list, may be a link: `ref = "#./../name"`,
-relative to the group that holds it, or `ref = "#/software/name"`. Format: SWUpdate's sw-description.rst.
+Decides from the tree alone what is installed in which order; where fields are looked for stands in `links`.
+Format: SWUpdate's sw-description.rst and, where that is silent, its parser.c.
 
-Stricter than stock SWUpdate, which warns and goes on in these cases, with another result than was meant:
-known attributes of a wrong type, property values other than strings, texts that it would cut, links that
-lead nowhere. Features that would change what is installed and are not implemented here (encryption, Lua
-hooks) are refused; unknown attributes are ignored, as there.
+Stricter than stock SWUpdate, which warns and then installs something else than was meant: known attributes
+of a wrong type, texts that it would cut, properties other than strings and links that lead nowhere are
+refused. So are features that would change what is installed and do not exist here: encryption, Lua hooks.
+Unknown attributes are ignored, as there.
 """
 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NoReturn, Self
+from typing import Final, Self
 
 from ota.errors import ConfigError, UpdateError
-from ota.formats.description import MAX_SIZE, MAX_TEXT, Tree
+from ota.formats import attributes
+from ota.formats.attributes import refuse
+from ota.formats.description import MAX_SIZE, Tree
+from ota.formats.links import Path, View
 
 ROOT: Final = "software"
-MAX_ENTRIES: Final = 1000  # elements looked at, skipped ones and links included: links could multiply them
-MAX_LINKS: Final = 8  # in a chain; what SWUpdate follows (MAX_LINKS_DEPTH)
-MAX_NUMBER: Final = (1 << 63) - 1
 
 _DEFAULT_TYPE: Final = {"files": "rawfile", "scripts": "lua", "partitions": "ubipartition"}
 _FIELDS: Final = frozenset({
@@ -33,8 +33,6 @@ _FIELDS: Final = frozenset({
 })  # fmt: skip
 # What Python's `re` reads otherwise than POSIX extended expressions, or what POSIX leaves undefined.
 _NOT_POSIX: Final = re.compile(r"\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]")
-
-_Path = tuple[str, ...]
 
 
 class Section(StrEnum):
@@ -92,7 +90,7 @@ class Entry:
     size: int | None = None  # bytes
     offset: int = 0  # bytes, in the target
     compressed: Compression | None = None
-    encrypted: bool = False
+    encrypted: bool = False  # always, so far: `select` refuses encrypted artifacts
     sha256: str | None = None  # lower-case hex, of the artifact as stored
     installed_directly: bool = False
     install_if_different: bool = False
@@ -136,8 +134,9 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
     """
     if not isinstance(tree.get(ROOT), dict):
         refuse(f"there is no group {ROOT!r}")
-    view = View(tree, board, selection)
-    if required and selection and not view.has_selection():
+    modes = _modes(board, selection)
+    view = View(tree, [*modes, *_bases(board)])
+    if required and selection and not any(view.has(path) for path in modes):
         raise UpdateError(
             "selection-missing",
             f"the sw-description has no software set and mode {str(selection)!r}",
@@ -147,15 +146,15 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
     if view.find("embedded-script"):
         refuse("embedded-script is not supported", hint="no Lua runs inside a sw-description here")
     chosen = Description(
-        version=view.text("version") or refuse("there is no version"),
-        description=view.text("description", limit=MAX_SIZE),
+        version=attributes.text(view.field("version"), "version") or refuse("there is no version"),
+        description=attributes.text(view.field("description"), "description", limit=MAX_SIZE),
         hardware=attributes.texts(view.field("hardware-compatibility"), "hardware-compatibility"),
         entries=tuple(entry for section in Section for entry in _entries(view, section)),
         bootenv=_variables(view, "bootenv" if view.find("bootenv") else "uboot"),
         vars=_variables(view, "vars"),
         reboot=_reboot(view),
-        transaction_marker=view.flag("bootloader_transaction_marker", default=True),
-        state_marker=view.flag("bootloader_state_marker", default=True),
+        transaction_marker=_marker(view, "bootloader_transaction_marker"),
+        state_marker=_marker(view, "bootloader_state_marker"),
     )
     if not chosen.entries and not chosen.bootenv:
         refuse(f"nothing to install for board {board!r} and selection {str(selection or '')!r}")
@@ -197,6 +196,15 @@ def check_hardware(description: Description, board: str, revision: str) -> None:
     )
 
 
+def _bases(board: str) -> list[Path]:
+    return [(ROOT, board), (ROOT,)] if board else [(ROOT,)]
+
+
+def _modes(board: str, selection: Selection | None) -> list[Path]:
+    """Where the selected mode may stand."""
+    return [(*base, selection.set, selection.mode) for base in _bases(board)] if selection else []
+
+
 def _groups(node: object) -> Iterator[tuple[str, dict[str, object]]]:
     """The groups in a group that may be boards, sets or modes."""
     if isinstance(node, dict):
@@ -219,7 +227,8 @@ def _entries(view: View, section: Section) -> Iterator[Entry]:
 
 
 def _entry(section: Section, element: dict[str, object]) -> Entry:
-    where = f"{section} entry {element.get('filename', element.get('name', element.get('device', '')))!r}"
+    name = element.get("filename", element.get("name", element.get("device", "")))
+    where = f"{section} entry {reprlib.repr(name)}"
 
     def text(name: str) -> str | None:
         return attributes.text(element.get(name), f"{where}: {name}")
@@ -268,15 +277,19 @@ def _check_supported(element: dict[str, object], where: str) -> None:
 def _variables(view: View, section: str) -> dict[str, str]:
     variables: dict[str, str] = {}
     for element in view.elements(section):
-        where = f"{section} variable {element.get('name')!r}"
+        where = f"{section} variable {reprlib.repr(element.get('name'))}"
         _check_supported(element, where)
         name = attributes.text(element.get("name"), where) or refuse(f"{section}: a variable without name")
         value = attributes.text(element.get("value"), f"{where}: value") or ""
         # They become lines `name=value` for the boot loader's tools.
         if re.search(r"[=\s\x00-\x1f]", name) or re.search(r"[\x00-\x1f]", value):
-            refuse(f"{where} holds a control character, or its name a blank or '='", found=repr(value))
+            refuse(f"{where} holds a control character, or its name a blank or '='", found=value)
         variables.setdefault(name, value)  # of two SWUpdate takes the first as well
     return variables
+
+
+def _marker(view: View, name: str) -> bool:
+    return attributes.flag(view.field(name), name, default=True)
 
 
 def _reboot(view: View) -> bool | None:
@@ -288,15 +301,15 @@ def _reboot(view: View) -> bool | None:
         case "enabled" | "disabled" as word:
             return word == "enabled"
         case other:
-            refuse(
-                "reboot has a wrong value", expected="true, false, enabled or disabled", found=repr(other)
-            )
+            refuse("reboot has a wrong value", expected="true, false, enabled or disabled", found=other)
 
 
 def _filename(value: object, where: str) -> str | None:
     name = attributes.text(value, f"{where}: filename")
     if value is not None and (name is None or "/" in name or name in (".", "..")):
-        raise UpdateError("member-name", where, expected="a filename without directories", found=repr(value))
+        raise UpdateError(
+            "member-name", where, expected="a filename without directories", found=reprlib.repr(value)
+        )
     return name
 
 
@@ -308,16 +321,14 @@ def _compression(value: object, where: str) -> Compression | None:
             return Compression.ZLIB
         case str() if value in set(Compression):
             return Compression(value)
-    refuse(f"{where} is not supported", expected=" or ".join(Compression), found=repr(value))
+    refuse(f"{where} is not supported", expected=" or ".join(Compression), found=value)
 
 
 def _fits(pattern: str, revision: str) -> bool:
     fault = _NOT_POSIX.search(pattern)
     if fault:
-        refuse("a pattern in hardware-compatibility is not portable", found=f"{fault[0]!r} in {pattern!r}")
+        refuse("a pattern in hardware-compatibility is not portable", found=f"{fault[0]} in {pattern}")
     try:
         return re.search(pattern, revision) is not None
     except re.error as error:
-        refuse(f"a pattern in hardware-compatibility is malformed: {error}", found=repr(pattern))
-
-
+        refuse(f"a pattern in hardware-compatibility is malformed: {error}", found=pattern)

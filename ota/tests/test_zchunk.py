@@ -13,7 +13,9 @@ LENGTHS = st.lists(st.integers(1, 200_000), max_size=40)
 
 
 def header_of(lengths: list[int]) -> bytes:
-    return zchunk.render((hashlib.sha256(bytes([n % 256])).digest(), length) for n, length in enumerate(lengths))
+    return zchunk.render(
+        (hashlib.sha256(bytes([n % 256])).digest(), length) for n, length in enumerate(lengths)
+    )
 
 
 @given(LENGTHS)

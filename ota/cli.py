@@ -1,0 +1,318 @@
+"""`ota`: the device's command line, and the composition root of the agent.
+
+Results go to stdout, everything else to stderr. Only `main` turns errors into exit statuses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from handlers import HANDLERS
+from ota import config as configuration
+from ota import installer, package
+from ota.board import Slot
+from ota.boot.file import FileEnvironment
+from ota.boot.state import RECOVERY_STATUS, USTATE
+from ota.boot.uboot import UBootEnvironment
+from ota.config import Config
+from ota.device import Device
+from ota.errors import FAMILIES, ConfigError, DeviceError, OtaError
+from ota.formats import zchunk
+from ota.formats.selection import Selection
+from ota.interfaces import Bootloader, Cost, Reader
+from ota.io import durable
+from ota.io.http import open_file
+from ota.io.target import Target
+from ota.package import Package
+from ota.progress import Style, reporter
+from ota.statistics import Meter, to_json
+from ota.sync.execute import damaged
+from ota.sync.manifests import Manifests
+
+Answer = dict[str, object]
+
+
+class Verb(StrEnum):
+    """What `ota` does."""
+
+    INSTALL = "install"
+    PLAN = "plan"
+    STATUS = "status"
+    VERIFY = "verify"
+    ADOPT = "adopt"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
+    answer: Answer = {}
+    try:
+        _RUN[args.verb](args, answer)
+    except OtaError as error:
+        answer["error"] = error.to_json()
+        if args.json:
+            print(json.dumps(answer))
+        print(f"ota: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("ota: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(answer))
+    else:
+        print(_as_text(answer))
+    return 0
+
+
+def run_install(args: argparse.Namespace, answer: Answer) -> None:
+    """Install a package into the slot that does not run."""
+    device, bootloader = _device(args)
+    meter = Meter()
+    cost = Cost()
+    try:
+        with _locked(device.config.state_dir):
+            update = _decide(args, device)
+            answer |= {"version": update.description.version, "signer": update.signer}
+            cost = update.cost if args.dry_run else installer.install(update, bootloader)
+    except OtaError as error:
+        _remember(device, {**answer, "error": error.to_json()})
+        raise
+    finally:
+        answer |= to_json(cost, meter.read())
+    if not args.dry_run:
+        _remember(device, answer)
+        if device.config.reboot and not args.no_reboot and update.description.reboot is not False:
+            subprocess.run(device.config.reboot, check=False)
+
+
+def run_plan(args: argparse.Namespace, answer: Answer) -> None:
+    """Say what a package would take, before the first byte of payload."""
+    device, _ = _device(args)
+    meter = Meter()
+    update = _decide(args, device)
+    answer |= {"version": update.description.version, "signer": update.signer}
+    answer |= to_json(update.cost, meter.read())
+
+
+def run_status(args: argparse.Namespace, answer: Answer) -> None:
+    """Say what the slots hold, what the boot loader was told, how the last update ended."""
+    device, bootloader = _device(args)
+    answer["board"] = device.board.name
+    answer["revision"] = device.config.revision
+    answer["slots"] = {slot.name: _slot_status(device, slot) for slot in device.board.slots}
+    answer["boot"] = {name: bootloader.get(name) for name in (RECOVERY_STATUS, USTATE)}
+    answer["last"] = _last(device)
+
+
+def run_verify(args: argparse.Namespace, answer: Answer) -> None:
+    """Prove every chunk of a slot (default: of each slot whose manifest is known)."""
+    device, _ = _device(args)
+    known = [slot for slot in device.board.slots if device.manifests.get(slot.name)]
+    slots = [device.slot(args.slot)] if args.slot else known
+    results: dict[str, Answer] = {}
+    answer["slots"] = results
+    for slot in slots:
+        results[slot.name] = _verify(device, slot)
+    for name, result in results.items():
+        if result["damaged_chunks"]:
+            raise DeviceError(
+                "slot-damaged",
+                f"slot {name!r} differs from its manifest",
+                expected=f"{result['chunks']} chunks",
+                found=f"{result['damaged_chunks']} damaged, the first at {result['first_damage']}",
+            )
+    if not slots:
+        raise DeviceError("slot-no-manifest", "no slot's manifest is known", hint="ota adopt SLOT HEADER")
+
+
+def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
+    """Take a zchunk header (or a .zck) as the manifest of a slot that something else wrote."""
+    device, _ = _device(args)
+    slot = device.slot(args.slot)
+    header = zchunk.parse_manifest(_read_header(args.header))
+    with _locked(device.config.state_dir), Target(device.path(slot)) as target:
+        if header.image_size > target.size:
+            raise DeviceError(
+                "slot-size",
+                f"slot {slot.name!r} is smaller than the image",
+                expected=f">= {header.image_size} bytes",
+                found=target.size,
+            )
+        bad = damaged(header, target, device.progress)
+        if len(bad) == len(header) > 0:
+            raise DeviceError(
+                "slot-damaged",
+                f"slot {slot.name!r} holds nothing of that image",
+                expected=f"{len(header)} chunks",
+                found="0",
+            )
+        device.manifests.commit(slot.name, header.data, args.version)
+    answer |= {"slot": slot.name, "chunks": len(header), "damaged_chunks": len(bad)}
+
+
+_RUN: Final[Mapping[str, Callable[[argparse.Namespace, Answer], None]]] = {
+    Verb.INSTALL: run_install,
+    Verb.PLAN: run_plan,
+    Verb.STATUS: run_status,
+    Verb.VERIFY: run_verify,
+    Verb.ADOPT: run_adopt,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    statuses = ", ".join(f"{family.exit_status} {family.__name__}" for family in FAMILIES)
+    parser = argparse.ArgumentParser(
+        prog="ota",
+        description="Install signed updates into the slot that does not run.",
+        epilog=f"Exit status: 0 done, 1 our own fault, 2 usage, {statuses}.",
+    )
+    parser.add_argument("--config", type=Path, default=configuration.DEFAULT_PATH, help="device.toml")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: Verb) -> argparse.ArgumentParser:
+        text = _RUN[name].__doc__
+        adding = verbs.add_parser(name, help=text, description=text)
+        adding.add_argument("--json", action="store_true", help="answer as one JSON object")
+        adding.add_argument("--progress", type=Style, choices=list(Style), default=Style.AUTO)
+        return adding
+
+    for name in (Verb.INSTALL, Verb.PLAN):
+        adding = verb(name)
+        adding.add_argument("package", metavar="PACKAGE", help="a .swu: path, URL, or - for a pipe")
+        adding.add_argument("--select", metavar="SET,MODE", help="not the board's own")
+        adding.add_argument(
+            "--max-download", type=int, metavar="BYTES", help="refuse to fetch more than this"
+        )
+        if name is Verb.INSTALL:
+            adding.add_argument("--dry-run", action="store_true", help="refuse or plan, but write nothing")
+            adding.add_argument(
+                "--no-reboot", action="store_true", help="do not run [boot] reboot afterwards"
+            )
+    verb(Verb.STATUS)
+    adding = verb(Verb.VERIFY)
+    adding.add_argument("slot", metavar="SLOT", nargs="?")
+    adding = verb(Verb.ADOPT)
+    adding.add_argument("slot", metavar="SLOT")
+    adding.add_argument("header", metavar="HEADER", type=Path)
+    adding.add_argument("--version", default="", help="of the software that the slot holds, for `ota status`")
+    return parser
+
+
+def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
+    config = configuration.load(args.config)
+    style = Style.NONE if args.json and args.progress is Style.AUTO else args.progress
+    device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
+    return device, _bootloader(config)
+
+
+def _bootloader(config: Config) -> Bootloader:
+    if config.environment == "file":
+        return FileEnvironment(config.environment_path)
+    return UBootEnvironment(config.environment_path)
+
+
+def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
+    chosen = Selection.parse(args.select) if args.select else None
+    stream = Package(_open(args.package, device), device.config.state_dir)
+    return installer.decide(stream, device, HANDLERS, chosen, args.max_download)
+
+
+def _open(name: str, device: Device) -> Reader:
+    if name == "-":
+        return sys.stdin.buffer
+    if name.startswith(("http://", "https://")):
+        return open_file(name, device.network)
+    return package.open_package(Path(name))
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
+    """One command at a time changes slots."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")
+    except OSError as error:
+        raise durable.translate(error, state_dir / "lock") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeviceError("busy", "another ota command is at work") from error
+        yield
+
+
+def _slot_status(device: Device, slot: Slot) -> Answer:
+    record = device.manifests.record(slot.name)
+    half = device.manifests.pending(slot.name) is not None
+    return {
+        "device": str(device.path(slot)),
+        "running": slot == device.config.running,
+        "content": "half written" if half else "known" if record else "unknown",
+        "version": record and record.version,
+        "since": record and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.since)),
+        "manifest_sha256": record and record.manifest_sha256,
+    }
+
+
+def _verify(device: Device, slot: Slot) -> Answer:
+    header = device.manifests.get(slot.name)
+    if header is None:
+        raise DeviceError(
+            "slot-no-manifest",
+            f"the manifest of slot {slot.name!r} is not known",
+            hint="ota adopt SLOT HEADER",
+        )
+    with Target(device.path(slot)) as target:
+        bad = damaged(header, target, device.progress)
+    return {
+        "chunks": len(header),
+        "damaged_chunks": len(bad),
+        "verified_bytes": header.image_size,
+        "first_damage": header.offset(bad[0]) if bad else None,
+    }
+
+
+def _read_header(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(zchunk.MAX_HEADER)
+    except OSError as error:
+        raise ConfigError("file-missing", f"{path} cannot be read: {error.strerror}") from error
+
+
+def _remember(device: Device, answer: Answer) -> None:
+    text = json.dumps({"at": int(time.time()), **answer})
+    durable.replace(device.config.state_dir / "last.json", text.encode())
+
+
+def _last(device: Device) -> object:
+    try:
+        return json.loads((device.config.state_dir / "last.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _as_text(answer: Answer, indent: str = "") -> str:
+    lines = []
+    for key, value in answer.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", _as_text(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {'-' if value is None else value}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The transaction: the one place that orders its steps.
+
+Everything that can be refused is refused before the first write (`decide`, then every job's `check`).
+The commit point is one atomic write of the boot environment, after every image was read back and proved.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+from ota.boot.state import UpdateState, changes
+from ota.device import Device
+from ota.errors import OtaError, UpdateError
+from ota.formats import selection as selecting
+from ota.formats.description import Tree
+from ota.formats.selection import Description, Entry, Selection
+from ota.interfaces import Bootloader, Cost
+from ota.job import Handler, Job, Payload
+from ota.package import Package
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A package that may be installed here, and what that will take."""
+
+    description: Description
+    signer: str
+    jobs: tuple[Job, ...]
+    cost: Cost
+
+
+def decide(
+    package: Package,
+    device: Device,
+    handlers: Mapping[str, Handler],
+    chosen: Selection | None,
+    max_download: int | None,
+) -> Update:
+    """Prove the package, select what is for this device, and plan it; nothing is written.
+
+    Args:
+        chosen: software set and mode; default: the board's set, and the mode of the slot that does not run.
+        max_download: bytes of payload that may come over the network; None: any.
+
+    Raises:
+        OtaError: the first reason why it cannot be installed.
+    """
+    signed = package.read_description(device.config.trust)
+    description = _select(signed.tree, device, chosen)
+    selecting.check_hardware(description, device.board.name, device.config.revision)
+    for entry in description.entries:
+        _check_type(entry, handlers)
+    payloads = package.stage(description.entries, device.progress)
+    jobs = tuple(_decide(entry, payloads, handlers, device, description) for entry in description.entries)
+    cost = reduce(add, (job.cost for job in jobs), Cost())
+    if max_download is not None and cost.fetched_bytes > max_download:
+        raise UpdateError(
+            "over-budget",
+            "the update's download",
+            expected=f"<= {max_download} bytes",
+            found=cost.fetched_bytes,
+        )
+    return Update(description, signed.signer, jobs, cost)
+
+
+def install(update: Update, bootloader: Bootloader) -> Cost:
+    """Carry out what was decided.
+
+    Returns:
+        What it took.
+
+    Raises:
+        OtaError: before the first write nothing was changed; afterwards the boot environment says
+            that the update failed, and the running slot is as it was.
+    """
+    for job in update.jobs:
+        job.check()
+    _say(bootloader, update, UpdateState.IN_PROGRESS)
+    try:
+        cost = reduce(add, (job.run() for job in update.jobs), Cost())
+        _commit(bootloader, update)
+    except BaseException:
+        _say_failed(bootloader, update)
+        raise
+    return cost
+
+
+def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description:
+    target = device.board.other(device.config.running)
+    selection = chosen or Selection(device.board.software_set, target.mode)
+    description = selecting.select(tree, device.board.name, selection, required=chosen is not None)
+    if not description.entries:
+        raise UpdateError(
+            "selection-missing",
+            f"the sw-description has nothing to install for {selection}",
+            found=", ".join(selecting.selections(tree)) or "no selection",
+        )
+    return description
+
+
+def _check_type(entry: Entry, handlers: Mapping[str, Handler]) -> None:
+    if entry.type not in handlers:
+        raise UpdateError(
+            "description-type",
+            f"{entry.section} {entry.filename or entry.name}: its type has no handler",
+            expected=", ".join(sorted(handlers)),
+            found=entry.type,
+        )
+    if entry.filename is None:
+        raise UpdateError("description-content", f"an entry of type {entry.type} has no filename")
+    if entry.install_if_different or entry.install_if_higher:
+        _log.warning("%s is installed whatever version is there", entry.filename)
+
+
+def _decide(
+    entry: Entry,
+    payloads: Mapping[str, Payload],
+    handlers: Mapping[str, Handler],
+    device: Device,
+    description: Description,
+) -> Job:
+    assert entry.filename is not None
+    return handlers[entry.type](entry, payloads[entry.filename], device, description.version)
+
+
+def _say(bootloader: Bootloader, update: Update, state: UpdateState) -> None:
+    bootloader.apply(_changes(update, state))
+
+
+def _commit(bootloader: Bootloader, update: Update) -> None:
+    """The slot switch and the end of the transaction are one write."""
+    bootenv = {name: value or None for name, value in update.description.bootenv.items()}
+    bootloader.apply({**bootenv, **_changes(update, UpdateState.INSTALLED)})
+
+
+def _say_failed(bootloader: Bootloader, update: Update) -> None:
+    try:
+        _say(bootloader, update, UpdateState.FAILED)
+    except OtaError as error:
+        # The first error is the one to report; the environment still says "in progress".
+        _log.error("%s", error)
+
+
+def _changes(update: Update, state: UpdateState) -> dict[str, str | None]:
+    return changes(
+        state,
+        transaction_marker=update.description.transaction_marker,
+        state_marker=update.description.state_marker,
+    )
