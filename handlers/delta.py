@@ -2,7 +2,7 @@
 
 Properties (swupdate: doc/source/delta-update.rst): `url` of the published .zck; `source`, the device to
 copy from; `chain`, which must be "raw". `max-ranges`, `zckloglevel` and the like tune SWUpdate's own
-downloader and mean nothing here.
+downloader and mean nothing here. Ours, which SWUpdate ignores: `image-size`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ota.io.http import HttpSource, count_requests
 from ota.io.readers import read_full
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload
-from ota.sync import execute
+from ota.sync import execute, stream
 from ota.sync import plan as planning
 from ota.sync.index import index
 from ota.sync.plan import Action, Plan
@@ -33,6 +33,14 @@ def delta(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
     url, source = _properties(entry)
     place = device.writable(entry.device or "")
     header = zchunk.parse_manifest(read_full(payload.open(), zchunk.MAX_HEADER))
+    described = stream.number(entry, "image-size")
+    if described not in (None, header.image_size):
+        raise UpdateError(
+            "header-format",
+            f"{entry.filename}: the chunks do not add up to the image",
+            expected=f"{described} bytes",
+            found=header.image_size,
+        )
     with Target(place.path) as target:
         if header.image_size > target.size:
             raise DeviceError(

@@ -68,7 +68,7 @@
     X(0x7bf7cabc) X(0xf9c18d66) X(0x593ade65) X(0xd95ddf11)
 
 #define AS_IT_ENTERS(word) word,
-#define AS_IT_LEAVES(word) ((word << 16 | word >> 16) & 0xffffffffu), /* rotated by 48, modulo 32 bits */
+#define AS_IT_LEAVES(word) ((uint32_t)word << 16 | (uint32_t)word >> 16), /* rotated by 48, modulo 32 bits */
 
 static const uint32_t entering[256] = {WORDS(AS_IT_ENTERS)};
 static const uint32_t leaving[256] = {WORDS(AS_IT_LEAVES)};

@@ -7,7 +7,6 @@ import ctypes.util
 from typing import Final
 
 NAME: Final = ctypes.util.find_library("config")
-_GROUP, _INT, _INT64, _FLOAT, _STRING, _BOOL, _ARRAY, _LIST = range(1, 9)
 
 
 class _Value(ctypes.Union):
@@ -20,7 +19,7 @@ class _Value(ctypes.Union):
 
 
 class _Setting(ctypes.Structure):
-    """The head of libconfig.h's config_setting_t; type and format are shorts since 1.0."""
+    """The head of libconfig.h's config_setting_t."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -30,18 +29,41 @@ class _Setting(ctypes.Structure):
     )
 
 
-def parse(data: bytes) -> object | None:
-    """The tree that C libconfig reads from a text; None if it refuses the text."""
+def parse(data: bytes) -> object:
+    """The tree that C libconfig reads from a text, with lists for arrays; None if it refuses the text."""
     library = ctypes.CDLL(NAME)
-    library.config_root_setting.restype = ctypes.POINTER(_Setting)
-    library.config_lookup.restype = ctypes.POINTER(_Setting)
     library.config_setting_get_elem.restype = ctypes.POINTER(_Setting)
     config = ctypes.create_string_buffer(1024)  # a config_t, with room to spare
     library.config_init(config)
     try:
         if not library.config_read_string(config, data):
             return None
-        # config_root_setting is a macro in some versions: the root is the parent of any setting.
-        return _group(library, _root(library, config))
+        root = ctypes.POINTER(_Setting).from_buffer(config)  # the first field of config_t
+        return _plain(library, root.contents)
     finally:
         library.config_destroy(config)
+
+
+def _plain(library: ctypes.CDLL, setting: _Setting) -> object:
+    value = setting.value
+    match setting.type:
+        case 1:
+            return {child.name.decode(): _plain(library, child) for child in _children(library, setting)}
+        case 7 | 8:  # array and list
+            return [_plain(library, child) for child in _children(library, setting)]
+        case 2:
+            return value.number
+        case 3:
+            return value.long_number
+        case 4:
+            return value.real
+        case 5:
+            return (value.text or b"").decode()
+        case 6:
+            return bool(value.number)
+    raise AssertionError(setting.type)
+
+
+def _children(library: ctypes.CDLL, setting: _Setting) -> list[_Setting]:
+    count = library.config_setting_length(ctypes.byref(setting))
+    return [library.config_setting_get_elem(ctypes.byref(setting), n).contents for n in range(count)]

@@ -153,34 +153,30 @@ def test_a_run_of_one_byte_is_cut_at_the_largest_chunk_only(byte: int) -> None:
     assert ours(bytes([byte]) * (MAX_CHUNK + 1)) == [MAX_CHUNK, 1]
 
 
-def rotated(word: int, bits: int) -> int:
-    return (word << bits % 32 | word >> -bits % 32) & 0xFFFFFFFF
-
-
 def test_a_cut_empties_the_window() -> None:
     # Windows that differ agree again after 48 bytes, unless a match comes first and has its byte fed twice. So
     # this data has a match every 40 bytes for a chunker that keeps its window over a cut, and for it alone.
     source = Path(chunker.__file__).with_name("chunker.c").read_text()
     table = [int(word, 16) for word in re.findall(r"X\((0x[0-9a-f]{8})\)", source)]
-    ending = {word & 0x7FFF: byte for byte, word in enumerate(table)}
+    byte_of = {word & 0x7FFF: byte for byte, word in enumerate(table)}
     noise = random.Random(4)
     data = bytearray(bytes(10_000) + TRIGGERS[0])
-    window = [*TRIGGERS[0][1:], TRIGGERS[0][-1]]  # as after a cut that only fed its byte again
+    window = [*TRIGGERS[0][1:], data[-1]]  # as after a cut that did nothing but feed its byte again
 
-    def rolled(fed: Iterable[int]) -> int:
-        window[:] = [*window, *fed][-WINDOW:]
-        return reduce(xor, (rotated(table[byte], WINDOW - 1 - at) for at, byte in enumerate(window)))
+    def rotated(word: int, bits: int) -> int:
+        return word << bits % 32 | word >> -bits % 32
 
-    while len(data) < 30_000:
-        before, fill = window[:], noise.randbytes(38)
-        for byte in range(256):
-            wanted = rotated(rolled([*fill, byte]), 1) ^ rotated(table[window[0]], WINDOW)
-            if (last := ending.get(wanted & 0x7FFF)) is not None:
-                assert rolled([last]) & 0x7FFF == 0
-                rolled([last])
-                data += bytes([*fill, byte, last])
-                break
-            window[:] = before
+    def after(*fed: int) -> int:
+        """The hash's low 15 bits after more bytes."""
+        last = enumerate([*window, *fed][-WINDOW:], start=1)
+        return reduce(xor, (rotated(table[byte], WINDOW - at) for at, byte in last)) & 0x7FFF
+
+    while len(data) < 19_000:
+        piece = [*noise.randbytes(39)]
+        missing = after(*piece, 0) ^ table[0] & 0x7FFF
+        if missing in byte_of and all(after(*piece[:size]) for size in range(1, 40)):
+            data += bytes([*piece, byte_of[missing]])
+            window = [*window, *piece, byte_of[missing], byte_of[missing]][-WINDOW:]
 
     assert ours(data) == libzck(data)
 
