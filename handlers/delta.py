@@ -77,14 +77,14 @@ class _Work:
     def run(self) -> Cost:
         slot, manifests = self.place.slot, self.device.manifests
         if slot:
-            manifests.begin(slot.name, self.header.data)
+            manifests.begin(slot.name, self.header)
         with ExitStack() as opened:
             target = opened.enter_context(Target(self.place.path, writable=True))
             seeds = [opened.enter_context(Target(path)) for path in self.seeds]
             opened.callback(self.source.close)
             cost = self.sync.run(target, seeds)
         if slot:
-            manifests.commit(slot.name, self.header.data, self.version)
+            manifests.commit(slot.name, self.header, self.version)
         return replace(cost, fetched_bytes=self.source.received, requests=self.source.requests)
 
 
@@ -128,10 +128,10 @@ def _manifest(device: Device, seed: Place) -> Header:
     if seed.slot and (manifest := device.manifests.get(seed.slot.name)):
         return manifest
     with Target(seed.path) as target:
-        data, _ = index(target, 0, target.size, device.progress)
+        manifest, _ = index(target, 0, target.size, device.progress)
     if seed.slot:
-        device.manifests.commit(seed.slot.name, data, version="")
-    return zchunk.parse_manifest(data)
+        device.manifests.commit(seed.slot.name, manifest, version="")
+    return manifest
 
 
 def _foresee(plan: Plan) -> Cost:

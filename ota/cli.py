@@ -158,7 +158,7 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
                 expected=f"{len(header)} chunks",
                 found="0",
             )
-        device.manifests.commit(slot.name, header.data, args.version)
+        device.manifests.commit(slot.name, header, args.version)
     answer |= {"slot": slot.name, "chunks": len(header), "damaged_chunks": len(bad)}
 
 

@@ -51,15 +51,18 @@ class HashType(IntEnum):
     @property
     def size(self) -> int:
         """Length of a digest, bytes."""
-        return {0: 20, 1: 32, 2: 64, 3: 16}[self]
+        return (20, 32, 64, 16)[self]
 
     def digest(self, data: bytes) -> bytes:
         """The digest of `data`, cut to this type's length."""
-        name = {0: "sha1", 1: "sha256", 2: "sha512", 3: "sha512"}[self]
+        if self is HashType.SHA256:
+            return hashlib.sha256(data).digest()
+        name = "sha1" if self is HashType.SHA1 else "sha512"
         return hashlib.new(name, data, usedforsecurity=False).digest()[: self.size]
 
 
-_STREAMS, _OPTIONAL, _PLAIN_DIGESTS = 1, 2, 4  # flags
+_OPTIONAL, _PLAIN_DIGESTS = 2, 4  # flags
+_MAX_GROUPS: Final = 10  # bytes of a compressed integer; ten hold 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Header:
         self._offsets = offsets  # in the image; one more than there are chunks
         self._starts = starts  # in the .zck; one more than there are chunks
         self._records = records  # where each chunk's digests lie in `data`
+        self._digest_size = hash_type.size
 
     def __len__(self) -> int:
         return len(self._records)
@@ -137,14 +141,18 @@ class Header:
 
     def digest(self, number: int) -> bytes:
         """The digest of a chunk's plain bytes."""
-        return self._digest_at(self._records[number] + self.hash_type.size)
+        return self._digest_at(self._records[number] + self._digest_size)
+
+    def coded_length(self, number: int) -> int:
+        """Length of a chunk in the .zck, bytes."""
+        return self._starts[number + 1] - self._starts[number]
 
     def offset(self, number: int) -> int:
         """Where a chunk starts in the image; for `len(self)`, where the image ends."""
         return self._offsets[number]
 
     def _digest_at(self, position: int) -> bytes:
-        return self.data[position : position + self.hash_type.size]
+        return self.data[position : position + self._digest_size]
 
 
 def parse(data: bytes) -> Header:
@@ -335,19 +343,16 @@ class _Cursor:
         """A compressed integer: 7-bit groups, the lowest first, the last one marked by bit 7."""
         data, position = self.data, self.position
         value = shift = 0
-        while position < len(data):
-            byte = data[position]
+        for byte in data[position : position + _MAX_GROUPS]:
             position += 1
             value |= (byte & 0x7F) << shift
-            if value > limit:
-                raise _malformed(what, expected=f"<= {limit}", found=f">= {value}")
             if byte & 0x80:
+                if value > limit:
+                    raise _malformed(what, expected=f"<= {limit}", found=value)
                 self.position = position
                 return value
             shift += 7
-            if shift > 63:
-                break
-        raise _malformed(f"{what} does not end", expected="at most 10 bytes")
+        raise _malformed(f"{what} does not end", expected=f"at most {_MAX_GROUPS} bytes")
 
     def hash_type(self, what: str) -> HashType:
         value = self.integer(what, 1 << 30)

@@ -30,7 +30,9 @@ def cms_verify(content: bytes, signature: bytes, certificates: bytes) -> str:
     return _answer(lib.verify_cms, content, signature, certificates).decode(errors="replace")
 
 
-def cms_sign(content: bytes, certificate: bytes, key: bytes, *, signing_time: int, chain: bytes = b"") -> bytes:
+def cms_sign(
+    content: bytes, certificate: bytes, key: bytes, *, signing_time: int, chain: bytes = b""
+) -> bytes:
     """A detached CMS in DER, as `openssl cms -sign -binary -nosmimecap -outform DER` makes it.
 
     With an RSA key, equal arguments give equal bytes.

@@ -20,7 +20,9 @@ BUFFER: Final = 256 * 1024  # bytes in, and as many out: all the memory that a p
 MAX_BLOCK: Final = 1 << 24  # bytes; rdiff's default is the square root of the base's size: 64 KiB for 4 GiB
 MAX_STRONG: Final = 32  # bytes of BLAKE2
 
-_SIGNATURE_HEADER: Final = struct.Struct(">III")  # magic, block length, strong length; librsync doc/formats.md
+_SIGNATURE_HEADER: Final = struct.Struct(
+    ">III"
+)  # magic, block length, strong length; librsync doc/formats.md
 
 
 def signature(base: Reader, *, block: int, strong: int = MAX_STRONG) -> Iterator[bytes]:

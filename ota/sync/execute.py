@@ -236,19 +236,20 @@ def damaged(header: Header, target: BlockTarget, progress: Progress) -> list[int
 def wrong_chunks(header: Header, first: int, stop: int, data: bytes) -> Iterator[int]:
     """Of the chunks `[first, stop)`, whose bytes `data` should be, those whose sha256 differs."""
     view = memoryview(data)
-    base = header.offset(first)
+    start = 0
     for number in range(first, stop):
-        piece = view[header.offset(number) - base : header.offset(number + 1) - base]
-        if hashlib.sha256(piece).digest() != header.digest(number):
+        end = header.offset(number + 1) - header.offset(first)
+        if hashlib.sha256(view[start:end]).digest() != header.digest(number):
             yield number
+        start = end
 
 
 def _blocks(header: Header, first: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut chunks `[first, stop)` into runs of at most BLOCK bytes, or of one chunk."""
-    start = first
+    start, limit = first, header.offset(first) + BLOCK
     for number in range(first, stop):
-        if number > start and header.offset(number + 1) - header.offset(start) > BLOCK:
+        if number > start and header.offset(number + 1) > limit:
             yield start, number
-            start = number
+            start, limit = number, header.offset(number) + BLOCK
     if start < stop:
         yield start, stop

@@ -6,17 +6,18 @@ import hashlib
 from typing import Final
 
 from ota.formats import zchunk
+from ota.formats.zchunk import Header
 from ota.interfaces import BlockTarget, Event, Progress
 from ota.native.chunker import Chunker
 
 BLOCK: Final = 1 << 20  # bytes
 
 
-def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tuple[bytes, str]:
+def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tuple[Header, str]:
     """Read `size` bytes of a target, from `start` on, once.
 
     Returns:
-        The zchunk header that describes them, and their sha256 as hex.
+        The manifest of them, and their sha256 as hex.
     """
     chunker = Chunker()
     whole, current = hashlib.sha256(), hashlib.sha256()
@@ -38,4 +39,4 @@ def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tup
         progress(Event("index", min(offset + BLOCK, size), size))
     if last := chunker.finish():
         chunks.append((current.digest(), last))
-    return zchunk.render(chunks), whole.hexdigest()
+    return zchunk.parse_manifest(zchunk.render(chunks)), whole.hexdigest()

@@ -56,9 +56,9 @@ class Manifests:
             return None
         return record
 
-    def begin(self, slot: str, header: bytes) -> None:
+    def begin(self, slot: str, header: zchunk.Header) -> None:
         """Durably note that the slot is about to become this, before its first byte is written."""
-        replace(self._pending(slot), header)
+        replace(self._pending(slot), header.data)
         remove(self._record(slot))
         remove(self._path(slot))
 
@@ -67,15 +67,15 @@ class Manifests:
         for path in (self._record(slot), self._path(slot), self._pending(slot)):
             remove(path)
 
-    def commit(self, slot: str, header: bytes, version: str) -> None:
+    def commit(self, slot: str, header: zchunk.Header, version: str) -> None:
         """Durably note that the slot was proved to hold this."""
         record = Record(
             version=version,
             since=int(time.time()),
-            manifest_sha256=hashlib.sha256(header).hexdigest(),
-            image_size=zchunk.parse_manifest(header).image_size,
+            manifest_sha256=hashlib.sha256(header.data).hexdigest(),
+            image_size=header.image_size,
         )
-        replace(self._path(slot), header)
+        replace(self._path(slot), header.data)
         replace(self._record(slot), json.dumps(asdict(record)).encode())
         remove(self._pending(slot))
 

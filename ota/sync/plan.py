@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Final
 
-from ota.formats.zchunk import Chunk, Header
+from ota.formats.zchunk import Header
 from ota.interfaces import Range
 
 # A zero chunk is one frame of one run-length block or, at most, of a few bytes.
@@ -67,7 +67,7 @@ def make(header: Header, held: Iterable[tuple[int, bytes]], seeds: Sequence[Head
     """
     kept = set(_kept(header, held))
     sources = _find(header, kept, seeds)
-    actions = (_decide(header.chunk(number), number in kept, sources) for number in range(len(header)))
+    actions = (_decide(header, number, number in kept, sources) for number in range(len(header)))
     return Plan(header, tuple(_merge(header, actions)))
 
 
@@ -105,11 +105,12 @@ def held_by(header: Header) -> Iterator[tuple[int, bytes]]:
 
 
 def _kept(header: Header, held: Iterable[tuple[int, bytes]]) -> Iterator[int]:
-    number = 0
+    number, start = 0, 0
     for offset, digest in held:
-        while number < len(header) and header.offset(number) < offset:
+        while start < offset and number < len(header):
             number += 1
-        if number < len(header) and header.offset(number) == offset and header.digest(number) == digest:
+            start = header.offset(number)
+        if start == offset and number < len(header) and header.digest(number) == digest:
             yield number
 
 
@@ -124,13 +125,18 @@ def _find(header: Header, kept: set[int], seeds: Sequence[Header]) -> dict[bytes
     return found
 
 
-def _decide(chunk: Chunk, is_kept: bool, sources: dict[bytes, tuple[int, int]]) -> tuple[Action, int, int]:
+def _decide(
+    header: Header, number: int, is_kept: bool, sources: dict[bytes, tuple[int, int]]
+) -> tuple[Action, int, int]:
     if is_kept:
         return Action.KEEP, 0, 0
-    if chunk.stop - chunk.start <= _MAX_CODED_ZEROS and chunk.digest == _digest_of_zeros(chunk.length):
-        return Action.ZERO, 0, 0
-    if chunk.digest in sources:
-        return Action.COPY, *sources[chunk.digest]
+    digest = header.digest(number)
+    if header.coded_length(number) <= _MAX_CODED_ZEROS:
+        length = header.offset(number + 1) - header.offset(number)
+        if digest == _digest_of_zeros(length):
+            return Action.ZERO, 0, 0
+    if digest in sources:
+        return Action.COPY, *sources[digest]
     return Action.FETCH, 0, 0
 
 

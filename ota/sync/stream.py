@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ota.errors import DeviceError, UpdateError
 from ota.formats.selection import Entry
+from ota.formats.zchunk import Header
 from ota.interfaces import BlockTarget, Event, Progress
 from ota.sync.index import index
 
@@ -92,7 +93,7 @@ def write(
     return written
 
 
-def read_back(target: BlockTarget, offset: int, written: Image, progress: Progress) -> bytes:
+def read_back(target: BlockTarget, offset: int, written: Image, progress: Progress) -> Header:
     """Prove that a target holds what was written at `offset`.
 
     Returns:

@@ -74,10 +74,10 @@ def delta_of(base: bytes, new: bytes, block: int = 512) -> bytes:
 
 def pair() -> tuple[bytes, bytes]:
     noise = random.Random(1)
-    base = b"".join(
-        noise.randbytes(noise.randrange(5000)) + bytes(noise.randrange(9000)) for _ in range(100)
+    base = b"".join(noise.randbytes(noise.randrange(5000)) + bytes(noise.randrange(9000)) for _ in range(100))
+    return base, base[:90_000] + noise.randbytes(70_000) + base[100_000:] + base[1:30_000] + noise.randbytes(
+        9
     )
-    return base, base[:90_000] + noise.randbytes(70_000) + base[100_000:] + base[1:30_000] + noise.randbytes(9)
 
 
 BASE, NEW = pair()
@@ -108,14 +108,18 @@ def test_signature_and_delta_are_rdiffs_byte_for_byte(
 
 def test_a_shortened_digest_is_rdiffs(tmp_path: Path, tool: Callable[[str], str]) -> None:
     (tmp_path / "base").write_bytes(BASE)
-    subprocess.run([tool("rdiff"), "-b", "512", "-S", "12", "signature", "base", "out"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [tool("rdiff"), "-b", "512", "-S", "12", "signature", "base", "out"], cwd=tmp_path, check=True
+    )
     ours = b"".join(rsync.signature(io.BytesIO(BASE), block=512, strong=12))
     assert ours == (tmp_path / "out").read_bytes()
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.sampled_from([BASE[at : at + 700] for at in range(0, 20_000, 701)]), max_size=20).map(b"".join),
+    st.lists(st.sampled_from([BASE[at : at + 700] for at in range(0, 20_000, 701)]), max_size=20).map(
+        b"".join
+    ),
     st.lists(
         st.sampled_from([BASE[at : at + 700] for at in range(0, 20_000, 701)]) | st.binary(max_size=900),
         max_size=20,
@@ -160,7 +164,9 @@ def test_a_malformed_delta_is_refused(delta: bytes, capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("start", "length"), [(0, 101), (100, 1), (90, 11), (1 << 40, 1), (99, (1 << 62) + 7)])
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 101), (100, 1), (90, 11), (1 << 40, 1), (99, (1 << 62) + 7)]
+)
 def test_a_copy_past_the_end_of_the_base_is_refused(start: int, length: int) -> None:
     copy = MAGIC + b"\x54" + start.to_bytes(8) + length.to_bytes(8) + END
     for base, size in ((BASE, 100), (BASE[:100], 100), (BASE[:100], 1 << 62)):
