@@ -185,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
         text = _RUN[name].__doc__
         adding = verbs.add_parser(name, help=text, description=text)
         adding.add_argument("--json", action="store_true", help="answer as one JSON object")
-        adding.add_argument("--progress", type=Style, choices=list(Style), default=Style.AUTO)
+        adding.add_argument(
+            "--progress", type=Style, choices=list(Style), help="default: auto, or none with --json"
+        )
         return adding
 
     for name in (Verb.INSTALL, Verb.PLAN):
@@ -212,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = configuration.load(args.config)
-    style = Style.NONE if args.json and args.progress is Style.AUTO else args.progress
+    style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
     return device, _bootloader(config)
 

@@ -30,8 +30,6 @@ MAX_SIZE: Final = 1 << 20  # bytes; some 2000 entries
 MAX_DEPTH: Final = 32  # nested groups and lists; board, set, mode, section, element, properties are 7
 MAX_TEXT: Final = 255  # bytes; SWUpdate cuts longer attributes (SWUPDATE_GENERAL_STRING_SIZE is 256)
 
-_INT32: Final = range(-(1 << 31), 1 << 31)
-_INT64: Final = range(-(1 << 63), 1 << 63)
 _OPENING: Final = {"{": "}", "(": ")", "[": "]"}
 # One escape of a string, as libconf reads it or as C libconfig does.
 _ESCAPE: Final = re.compile(r"\\(x..|.)", re.DOTALL)
@@ -167,19 +165,23 @@ def _fault(token: libconf.Token) -> str | None:
                 return f"the escape {escape[0]!r} is not read alike everywhere; write the character itself"
     elif not token.text.isascii():
         return f"a number in other than ASCII digits: {token.text!r}"
-    elif token.type in ("integer", "hex") and token.value not in _INT32:
+    elif token.type in ("integer", "hex") and not _fits(token.value, 32):
         return f"{token.text} does not fit 32 bits; write {token.text}L, or a string"
     return None
 
 
+def _fits(number: int, bits: int) -> bool:
+    return -(1 << bits - 1) <= number < 1 << bits - 1
+
+
 def _plain(value: object, depth: int) -> object:
     """The same tree in plain types, within the bounds."""
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH and isinstance(value, dict | list | tuple):
         _refuse(f"nested deeper than {MAX_DEPTH}")
     match value:
         case bool():
             return value
-        case int() if value in _INT64:
+        case int() if _fits(value, 64):
             return int(value)
         case float() if math.isfinite(value):
             return value

@@ -58,7 +58,7 @@ def _plain(library: ctypes.CDLL, setting: _Setting) -> object:
         case 4:
             return value.real
         case 5:
-            return (value.text or b"").decode()
+            return (value.text or b"").decode(errors="surrogateescape")
         case 6:
             return bool(value.number)
     raise AssertionError(setting.type)

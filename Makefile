@@ -1,0 +1,54 @@
+# otakit. Every target prepares what it needs by itself; all that is made lies in build/.
+
+BENCH ?= install
+JSON ?=
+ARGS ?=
+
+NATIVE := $(filter-out ota/native/_%,$(wildcard ota/native/*.py ota/native/*.c ota/native/*.h))
+RUN := PATH="$(CURDIR)/build/venv/bin:$(CURDIR)/build/tools/bin:$$PATH"
+SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-compat bench lint format setup tools clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: setup ## build an update of a small Debian and install it, step by step
+	@bench/images/make_images.sh demo
+	@$(RUN) python bench/demo.py
+
+test: setup tools ## run the tests; ARGS="-k word" for some
+	@$(RUN) pytest -n auto $(ARGS)
+
+test-compat: setup tools ## run the tests against stock SWUpdate
+	@$(RUN) pytest -m compat $(ARGS)
+
+bench: setup tools ## measure; BENCH=name for which (default: install), JSON=1 for figures
+	@bench/images/make_images.sh bench
+	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
+
+lint: setup ## check style, types and scripts
+	@bench/tools/get.py shellcheck
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+	@$(RUN) shellcheck $(SCRIPTS)
+
+format: setup ## bring the sources into their form
+	@$(RUN) ruff check --fix-only --quiet
+	@$(RUN) ruff format
+
+setup: build/venv/.done
+
+# Of the native sources only ours: _*.c are made from them.
+build/venv/.done: pyproject.toml setup.py bench/setup.sh $(NATIVE)
+	@bench/setup.sh
+	@touch $@
+
+tools: setup
+	@$(RUN) bench/tools/get.py --all
+
+clean: ## remove all that was made
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis ota/native/_*.c ota/native/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
