@@ -1,0 +1,192 @@
+"""The delta handler on real images and a real server: drift, resume, odd beginnings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ota.tests.world import IMAGE_SIZE, SLOT_SIZE, World, sha256
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("world"), tool)
+    world.make_delta(world.v1)
+    world.make_delta(world.v2)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(shared: World) -> World:
+    shared.reset()
+    shared.write_config()
+    return shared
+
+
+def package(world: World, image: str = "v2", source: str = "/dev/mmcblk0p2") -> Path:
+    header = world.folder / f"{image}.ext4.zck-header"
+    entry = (
+        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
+        f'sha256 = "{sha256(header)}"; properties: {{ url = "{world.server.url}/{image}.ext4.zck"; '
+        f'chain = "raw"; source = "{source}"; }}; }}'
+    )
+    return world.make_package(world.description(entry), header, name=f"{image}.swu")
+
+
+def adopt(world: World) -> None:
+    assert world.ota("adopt", "a", world.folder / "v1.ext4.zck-header").status == 0
+
+
+def fetched(world: World) -> int:
+    """Bytes of .zck files that were asked for so far."""
+    return sum(request.range_bytes for request in world.server.requests())
+
+
+FORESEEN = (
+    "fetched_bytes",
+    "requests",
+    "kept_bytes",
+    "copied_bytes",
+    "zero_bytes",
+    "written_bytes",
+    "verified_bytes",
+)
+
+
+def test_plan_and_installation_agree_to_the_byte(world: World) -> None:
+    adopt(world)
+    planned = world.ota("plan", package(world))
+    before = fetched(world)
+    installed = world.ota("install", package(world))
+    assert world.holds(world.slot_b, world.v2)
+    assert {key: planned.answer[key] for key in FORESEEN} == {key: installed.answer[key] for key in FORESEEN}
+    assert fetched(world) - before == planned.answer["fetched_bytes"]
+
+
+def test_one_connection_serves_an_update(world: World) -> None:
+    adopt(world)
+    before = len(world.server.requests())
+    world.ota("install", package(world))
+    assert len({request.connection for request in world.server.requests()[before:]}) == 1
+
+
+def test_the_boot_environment_is_switched_at_the_end(world: World) -> None:
+    world.ota("install", package(world))
+    assert world.environment.read_text() == "boot_slot=b\nustate=1\n"
+
+
+def test_an_update_that_is_there_already_costs_nothing(world: World) -> None:
+    world.ota("install", package(world))
+    before = fetched(world)
+    again = world.ota("install", package(world))
+    assert (again.answer["fetched_bytes"], again.answer["written_bytes"]) == (0, 0)
+    assert fetched(world) == before
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["adopted", "indexed"])
+def test_a_running_slot_that_drifted_costs_only_the_chunks_hit(world: World, known: bool) -> None:
+    if known:
+        adopt(world)
+    planned = world.ota("plan", package(world))
+    slot = bytearray(world.slot_a.read_bytes())
+    for place in (1024, 3 << 20, 9 << 20):  # the superblock, and twice data
+        slot[place : place + 64] = os.urandom(64)
+    world.slot_a.write_bytes(slot)
+    installed = world.ota("install", package(world))
+    assert installed.status == 0, installed
+    assert world.holds(world.slot_b, world.v2)
+    more = installed.answer["fetched_bytes"] - planned.answer["fetched_bytes"]  # type: ignore[operator]  # JSON
+    assert 0 < more <= 3 * 131072
+
+
+def test_a_source_that_is_gone_is_no_need(world: World) -> None:
+    outcome = world.ota("install", package(world, source="/nonexistent"))
+    assert outcome.status == 0, outcome
+    assert world.holds(world.slot_b, world.v2)
+
+
+def test_another_seed_than_the_running_slot_is_used(world: World) -> None:
+    world.slot_a.write_bytes(bytes(SLOT_SIZE))
+    outcome = world.ota("install", package(world, source=str(world.v2)))
+    assert outcome.answer["fetched_bytes"] == 0
+    assert world.holds(world.slot_b, world.v2)
+
+
+def test_slots_know_what_they_hold(world: World) -> None:
+    world.ota("install", package(world))
+    slots = world.ota("status").answer["slots"]
+    assert slots["b"]["version"] == "2.0"  # type: ignore[index]  # JSON
+    assert world.ota("verify", "b").status == 0
+    with world.slot_b.open("r+b") as slot:
+        slot.seek(5000)
+        slot.write(b"rot")
+    broken = world.ota("verify", "b")
+    assert broken.code == "slot-damaged"
+    assert broken.answer["slots"]["b"]["damaged_chunks"] == 1  # type: ignore[index]  # JSON
+
+
+def test_what_lies_behind_the_image_is_left_alone(world: World) -> None:
+    world.ota("install", package(world))
+    assert world.slot_b.read_bytes()[IMAGE_SIZE:] == b"\xff" * (SLOT_SIZE - IMAGE_SIZE)
+
+
+def start_slowly(world: World, swu: Path) -> subprocess.Popen[bytes]:
+    """`ota install` in a process of its own, fed slowly enough to be killed on the way."""
+    command = [sys.executable, "-m", "ota.cli", "--config", world.folder / "device.toml", "install", swu]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_killed_update_goes_on_where_it_was(world: World) -> None:
+    """SIGKILL at growing delays; what was written before is never fetched again, and it ends right."""
+    adopt(world)
+    swu = package(world)
+    planned: int = world.ota("plan", swu).answer["fetched_bytes"]  # type: ignore[assignment]  # JSON
+    kills = 0
+    for delay_s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7):
+        process = start_slowly(world, swu)
+        time.sleep(delay_s)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        pending = (world.folder / "state/slots/b.pending.zck-header").exists()
+        assert "boot_slot=b" not in world.environment.read_text() or not pending
+    assert kills
+    done = world.ota("install", swu)
+    assert done.status == 0, done
+    assert world.holds(world.slot_b, world.v2)
+    again: int = done.answer["fetched_bytes"]  # type: ignore[assignment]  # JSON
+    assert again <= planned
+
+
+def test_what_a_stopped_update_left_is_kept(world: World) -> None:
+    adopt(world)
+    world.ota("install", package(world))
+    # As a power cut leaves it: the pending manifest is there, the first half is written.
+    slots = world.folder / "state/slots"
+    (slots / "b.zck-header").rename(slots / "b.pending.zck-header")
+    whole = world.slot_b.read_bytes()
+    world.slot_b.write_bytes(whole[: IMAGE_SIZE // 2] + b"\xff" * (SLOT_SIZE - IMAGE_SIZE // 2))
+    assert world.ota("status").answer["slots"]["b"]["content"] == "half written"  # type: ignore[index]  # JSON
+    resumed = world.ota("install", package(world))
+    assert resumed.status == 0, resumed
+    assert world.slot_b.read_bytes()[:IMAGE_SIZE] == whole[:IMAGE_SIZE]
+    assert resumed.answer["kept_bytes"] > IMAGE_SIZE // 2 - 131072  # type: ignore[operator]  # JSON
+
+
+def test_a_newer_release_keeps_what_a_stopped_one_left(world: World) -> None:
+    world.ota("install", package(world))
+    slots = world.folder / "state/slots"
+    (slots / "b.zck-header").rename(slots / "b.pending.zck-header")
+    resumed = world.ota("install", package(world, "v1"))
+    assert resumed.status == 0, resumed
+    assert world.holds(world.slot_b, world.v1)
+    assert resumed.answer["kept_bytes"] > 0  # type: ignore[operator]  # JSON
