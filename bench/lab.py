@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,24 +81,23 @@ def tool(name: str) -> Path:
 
 def run(*command: str | Path, shown: bool = False) -> Run:
     """Run a program to its end; with `shown`, its progress goes to our stderr."""
-    start = time.monotonic()
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=None if shown else subprocess.PIPE,
-        text=True,
-    )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output, errors = process.communicate()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Run(
-        process.returncode,
-        output,
-        errors or "",
-        time.monotonic() - start,
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        after.ru_maxrss * 1024,
-    )
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.monotonic()
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, stdout=output, stderr=None if shown else errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        return Run(
+            process.returncode,
+            output.read(),
+            errors.read(),
+            wall_s,
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss * 1024,
+        )
 
 
 class Lab:

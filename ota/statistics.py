@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ota.interfaces import Cost
 
@@ -26,11 +28,10 @@ class Meter:
         self._cpu = _cpu_s()
 
     def read(self) -> Resources:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         return Resources(
             wall_s=round(time.monotonic() - self._wall, 3),
             cpu_s=round(_cpu_s() - self._cpu, 3),
-            peak_rss_bytes=usage.ru_maxrss * 1024,
+            peak_rss_bytes=_peak_rss(),
         )
 
 
@@ -43,3 +44,11 @@ def _cpu_s() -> float:
     """Processor time of this process and of the programs it ran, seconds."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_rss() -> int:
+    """Bytes; getrusage would count the memory that our parent had when it started us (execve(2))."""
+    status = Path("/proc/self/status").read_text()
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024

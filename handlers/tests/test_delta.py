@@ -140,7 +140,15 @@ def test_what_lies_behind_the_image_is_left_alone(world: World) -> None:
 
 def start_slowly(world: World, swu: Path) -> subprocess.Popen[bytes]:
     """`ota install` in a process of its own, fed slowly enough to be killed on the way."""
-    command = [sys.executable, "-m", "ota.cli", "--config", world.folder / "device.toml", "install", swu]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "ota.cli",
+        "--config",
+        world.folder / "device.toml",
+        "install",
+        swu,
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -7,7 +7,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import IO, Final, cast
 
 import zstandard
 
@@ -112,7 +112,8 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(marker)
     decoder = zstandard.ZstdDecompressor(max_window_size=memory)
     held = b""
-    with decoder.stream_reader(_Chain(source, frame), read_size=BLOCK, read_across_frames=True) as stream:
+    chained = cast(IO[bytes], _Chain(source, frame))  # of a file, the library needs `read` alone
+    with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
         while data := stream.read(BLOCK):
             held += data
             yield held[: -len(marker)]

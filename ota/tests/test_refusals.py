@@ -228,7 +228,7 @@ def test_a_signed_description_that_was_altered_is_refused(world: World) -> None:
         (world.folder / "pack/sw-description").read_text().replace('"2.0"', '"9.0"')
     )
     names = b"sw-description\nsw-description.sig\nv2.ext4.zck-header\n"
-    command = [world.tool("cpio"), "-o", "-H", "crc", "--quiet"]
+    command: list[str | Path] = [world.tool("cpio"), "-o", "-H", "crc", "--quiet"]
     packed = subprocess.run(command, input=names, capture_output=True, cwd=world.folder / "pack", check=True)
     package.write_bytes(packed.stdout)
     check(world, package, "signature-invalid")
