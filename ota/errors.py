@@ -7,8 +7,8 @@
     ├── ConfigError    exit 6   configuration, release file, command line
     └── TrustError     exit 7   signature, certificate, digest
 
-A family is a class and an exit status; within it each refusal has a stable `code`, a slug that is
-never reused (`CODES` lists them all). A broken rule of our own is an AssertionError or RuntimeError
+A family is a class and an exit status; each of its refusals has a stable code, a slug that is
+never reused. A broken rule of our own is an AssertionError or RuntimeError
 and shows a traceback: exit 1.
 """
 
@@ -16,70 +16,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-CODES: Final[dict[str, str]] = {
-    # update
-    "archive-format": "the .swu is not a cpio newc/crc archive, or breaks its rules",
-    "archive-truncated": "the .swu ends too early",
-    "archive-checksum": "a member's cpio checksum is wrong",
-    "member-order": "sw-description or its signature is not where it must be",
-    "member-missing": "a file that the sw-description names is not in the archive",
-    "member-doubled": "a file that the sw-description names stands in the archive more than once",
-    "member-name": "a member's name is absolute, climbs with '..', or is too long",
-    "member-size": "a member's length is not the one that the sw-description gives",
-    "description-syntax": "the sw-description is neither valid libconfig nor valid JSON",
-    "description-content": "the sw-description lacks a field or holds a wrong value",
-    "description-type": "an entry's type has no handler here",
-    "selection-missing": "the sw-description has no such software set and mode",
-    "hardware-mismatch": "the update is not for this board or revision",
-    "header-format": "the zchunk header is malformed",
-    "header-unsupported": "the zchunk header uses a feature that an update may not",
-    "delta-format": "the rdiff delta is malformed",
-    "delta-base": "the rdiff base is not the one that the delta was made from",
-    "payload-format": "compressed payload is malformed",
-    "result-mismatch": "what was written is not what the update describes",
-    "over-budget": "the update would download more than allowed",
-    # device
-    "slot-unknown": "no such slot in the configuration",
-    "slot-running": "the target is the running slot",
-    "slot-mounted": "the target is mounted",
-    "slot-size": "the image does not fit the target",
-    "slot-unreadable": "a slot cannot be opened or read",
-    "slot-write": "writing a slot failed",
-    "slot-no-manifest": "no manifest is known for the slot",
-    "slot-damaged": "the slot differs from its manifest",
-    "disk-full": "no space left where the agent keeps its state",
-    "boot-environment": "the boot loader's environment cannot be read or written",
-    "state-unwritable": "the folder where the agent keeps its state cannot be written",
-    "busy": "another ota command is running",
-    # network
-    "connect": "the server cannot be reached",
-    "tls": "the server's certificate is not acceptable",
-    "http-status": "the server refused the request",
-    "http-protocol": "the server's answer is not valid HTTP for what was asked",
-    "server-content": "the server holds another file than the update describes",
-    "transfer": "the transfer broke off and retries are used up",
-    # configuration
-    "config-syntax": "a configuration file is not valid TOML",
-    "config-key": "a configuration file has an unknown or missing key",
-    "config-value": "a configuration value is wrong",
-    "file-missing": "a file that was named does not exist or cannot be read",
-    "tool-missing": "an outside program that is needed is not installed",
-    "release-content": "the release cannot be built as described",
-    "output-unwritable": "the folder for the results cannot be written, or is full",
-    # trust
-    "signature-missing": "the package is not signed",
-    "signature-invalid": "the signature does not fit the sw-description or a trusted key",
-    "certificate": "a certificate or key cannot be used",
-    "digest-missing": "an artifact has no sha256 in the signed sw-description",
-    "digest-mismatch": "an artifact's sha256 is not the signed one",
-}
-
 
 class OtaError(Exception):
     """One refusal: what was wrong, expected and found, and what the reader can do.
 
     Args:
-        code: a key of `CODES`; stable, for programs.
+        code: a key of `codes`; stable, for programs.
         what: one clause for people, naming the file, member, slot or URL.
         expected: what would have been right, if that can be said.
         found: what was there instead.
@@ -87,6 +29,7 @@ class OtaError(Exception):
     """
 
     exit_status: ClassVar[int]
+    codes: ClassVar[dict[str, str]]  # code -> what it says
 
     def __init__(
         self,
@@ -97,7 +40,7 @@ class OtaError(Exception):
         found: object = None,
         hint: str | None = None,
     ) -> None:
-        assert code in CODES, code
+        assert code in self.codes, code
         self.code = code
         self.what = what
         self.expected = None if expected is None else str(expected)
@@ -122,30 +65,91 @@ class UpdateError(OtaError):
     """The package, or what it describes, cannot be installed here."""
 
     exit_status = 3
+    codes: ClassVar = {
+        "archive-format": "the .swu is not a cpio newc/crc archive, or breaks its rules",
+        "archive-truncated": "the .swu ends too early",
+        "archive-checksum": "a member's cpio checksum is wrong",
+        "member-order": "sw-description or its signature is not where it must be",
+        "member-missing": "a file that the sw-description names is not in the archive",
+        "member-doubled": "a file that the sw-description names stands in the archive more than once",
+        "member-name": "a member's name is absolute, climbs with '..', or is too long",
+        "member-size": "a member's length is not the one that the sw-description gives",
+        "description-syntax": "the sw-description is neither valid libconfig nor valid JSON",
+        "description-content": "the sw-description lacks a field or holds a wrong value",
+        "description-type": "an entry's type has no handler here",
+        "selection-missing": "the sw-description has no such software set and mode",
+        "hardware-mismatch": "the update is not for this board or revision",
+        "header-format": "the zchunk header is malformed",
+        "header-unsupported": "the zchunk header uses a feature that an update may not",
+        "delta-format": "the rdiff delta is malformed",
+        "delta-base": "the rdiff base is not the one that the delta was made from",
+        "payload-format": "compressed payload is malformed",
+        "result-mismatch": "what was written is not what the update describes",
+        "over-budget": "the update would download more than allowed",
+    }
 
 
 class DeviceError(OtaError):
     """This device cannot take the update: slots, space, boot environment."""
 
     exit_status = 4
+    codes: ClassVar = {
+        "slot-unknown": "no such slot in the configuration",
+        "slot-running": "the target is the running slot",
+        "slot-mounted": "the target is mounted",
+        "slot-size": "the image does not fit the target",
+        "slot-unreadable": "a slot cannot be opened or read",
+        "slot-write": "writing a slot failed",
+        "slot-no-manifest": "no manifest is known for the slot",
+        "slot-damaged": "the slot differs from its manifest",
+        "disk-full": "no space left where the agent keeps its state",
+        "boot-environment": "the boot loader's environment cannot be read or written",
+        "state-unwritable": "the folder where the agent keeps its state cannot be written",
+        "busy": "another ota command is running",
+    }
 
 
 class NetworkError(OtaError):
     """The server or the link failed."""
 
     exit_status = 5
+    codes: ClassVar = {
+        "connect": "the server cannot be reached",
+        "tls": "the server's certificate is not acceptable",
+        "http-status": "the server refused the request",
+        "http-protocol": "the server's answer is not valid HTTP for what was asked",
+        "server-content": "the server holds another file than the update describes",
+        "transfer": "the transfer broke off and retries are used up",
+    }
 
 
 class ConfigError(OtaError):
     """What the operator wrote (configuration, release file, arguments) is wrong."""
 
     exit_status = 6
+    codes: ClassVar = {
+        "config-syntax": "a configuration file is not valid TOML",
+        "config-key": "a configuration file has an unknown or missing key",
+        "config-value": "a configuration value is wrong",
+        "file-missing": "a file that was named does not exist or cannot be read",
+        "tool-missing": "an outside program that is needed is not installed",
+        "release-content": "the release cannot be built as described",
+        "output-unwritable": "the folder for the results cannot be written, or is full",
+    }
 
 
 class TrustError(OtaError):
     """Something is not vouched for by a trusted key."""
 
     exit_status = 7
+    codes: ClassVar = {
+        "signature-missing": "the package is not signed",
+        "signature-invalid": "the signature does not fit the sw-description or a trusted key",
+        "certificate": "a certificate or key cannot be used",
+        "digest-missing": "an artifact has no sha256 in the signed sw-description",
+        "digest-mismatch": "an artifact's sha256 is not the signed one",
+    }
 
 
 FAMILIES: Final = (UpdateError, DeviceError, NetworkError, ConfigError, TrustError)
+CODES: Final = {code: said for family in FAMILIES for code, said in family.codes.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.errors import CODES, FAMILIES
+from ota.errors import CODES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ota", "handlers", "packager", "boards")
@@ -105,10 +105,8 @@ def test_every_code_is_used_and_every_used_code_is_listed() -> None:
     assert [code for code in CODES if f'"{code}"' not in text] == []
 
 
-def test_readme_lists_every_code_and_exit_status() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [code for code in CODES if f"`{code}`" not in readme] == []
-    assert all(f"{family.exit_status} | {family.__name__}" in readme for family in FAMILIES)
+def test_readmes_table_of_errors_is_the_codes() -> None:
+    check(sys.executable, ROOT / "docs/error_table.py", "--check")
 
 
 def check(*command: str | Path) -> str:
