@@ -23,7 +23,7 @@ import libconf
 
 from ota.errors import ConfigError, UpdateError
 
-Tree = dict[str, object]  # objects: dict, list, str, int, float or bool
+Tree = Mapping[str, object]  # dict, list, str, int, float and bool, all the way down
 
 # It is held in memory, and on the device parsed before anything in it is trusted.
 MAX_SIZE: Final = 1 << 20  # bytes; some 2000 entries
@@ -34,7 +34,6 @@ _OPENING: Final = {"{": "}", "(": ")", "[": "]"}
 # One escape of a string, as libconf reads it or as C libconfig does.
 _ESCAPE: Final = re.compile(r"\\(x..|.)", re.DOTALL)
 _AGREED: Final = re.compile(r"\\(?:x(?!00)[0-7][0-9A-Fa-f]|[^'abvxX])", re.DOTALL)
-_NAME: Final = re.compile(r"(?!(?i:true|false)\b)[A-Za-z*][-A-Za-z0-9_*]*")
 
 
 def parse(data: bytes) -> Tree:
@@ -60,7 +59,7 @@ def parse(data: bytes) -> Tree:
     return plain
 
 
-def render(tree: Mapping[str, object]) -> bytes:
+def render(tree: Tree) -> bytes:
     """Write a tree as libconfig, in its own order, for stock SWUpdate and `parse` alike.
 
     A list of scalars of one type becomes an array, any other a list.
@@ -87,7 +86,7 @@ def _refuse(what: str, *, hint: str | None = None, cause: BaseException | None =
 
 def _parse_json(text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_group, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_group)
     except json.JSONDecodeError as error:
         _refuse(f"row {error.lineno}, column {error.colno}: {error.msg}", cause=error)
     except RecursionError as error:
@@ -103,10 +102,6 @@ def _group(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(name for name in names if names.count(name) > 1)
         _refuse(f"{twice!r} stands twice in one group")
     return group
-
-
-def _no_constant(word: str) -> NoReturn:
-    _refuse(f"{word} is not a JSON number")
 
 
 def _parse_libconfig(text: str) -> object:
@@ -199,8 +194,6 @@ def _check_values(name: str, value: object) -> None:
     match value:
         case Mapping():
             for key, element in value.items():
-                if not _NAME.fullmatch(key):
-                    raise ConfigError("release-content", f"{key!r} cannot be a name in a sw-description")
                 if name == "properties":
                     _check_property(key, element)
                 else:

@@ -9,7 +9,7 @@ Stock SWUpdate passes over a link that leads nowhere; here it is refused.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ota.formats.attributes import refuse
@@ -93,7 +93,7 @@ class View:
 def _at(tree: Tree, path: Path) -> object:
     node: object = tree
     for name in path:
-        if not isinstance(node, dict) or name not in node:
+        if not isinstance(node, Mapping) or name not in node:
             return None
         node = node[name]
     return node

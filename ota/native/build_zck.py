@@ -9,9 +9,7 @@ typedef struct zckChunk zckChunk;
 typedef enum { ZCK_HASH_SHA256, ... } zck_hash;
 typedef enum { ZCK_COMP_ZSTD, ... } zck_comp;
 typedef enum { ZCK_HASH_CHUNK_TYPE, ZCK_UNCOMP_HEADER, ZCK_COMP_TYPE, ZCK_ZSTD_COMP_LEVEL, ... } zck_ioption;
-typedef enum { ZCK_LOG_NONE, ... } zck_log_type;
 
-void zck_set_log_level(zck_log_type);
 const char *zck_get_error(zckCtx *);
 
 zckCtx *zck_create(void);

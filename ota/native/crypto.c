@@ -1,7 +1,7 @@
 /* What otakit needs of libcrypto (OpenSSL 3.0 or newer), one call each.
  *
- * Every function frees all that it made on every path and leaves the thread's error queue empty. It returns DONE, or who
- * is to blame with OpenSSL's words in `reason`. A result in `*result` is freed by the caller with release().
+ * Every function frees all that it made, on every path, and leaves the thread's error queue empty. It returns DONE,
+ * or who is to blame with OpenSSL's words in `reason`. What it put into `*result` the caller frees with release().
  */
 
 #include <stdint.h>
@@ -142,8 +142,9 @@ static int write_subjects(CMS_ContentInfo *cms, struct bytes *result)
 
 /* Whether `signature`, a detached CMS in DER, is a trusted certificate's over `content`; `result` names the signers.
  * Same call and same purpose (smime_sign, CMS_verify's default) as SWUpdate's crypto/swupdate_cms_verify_openssl.c. */
-static enum blame verify_cms(const uint8_t *content, size_t content_size, const uint8_t *signature, size_t signature_size,
-                             const uint8_t *certificates, size_t certificates_size, struct bytes *result, char *reason)
+static enum blame verify_cms(const uint8_t *content, size_t content_size, const uint8_t *signature,
+                             size_t signature_size, const uint8_t *certificates, size_t certificates_size,
+                             struct bytes *result, char *reason)
 {
     enum blame outcome = begin();
     STACK_OF(X509) *trusted = read_certificates(certificates, certificates_size);
@@ -226,8 +227,9 @@ static enum blame check_certificates(const uint8_t *certificates, size_t certifi
 }
 
 /* RSA PKCS#1 v1.5 over sha256, as `openssl dgst -sha256 -verify`; with an EC key it is ECDSA. `result` stays empty. */
-static enum blame verify_raw(const uint8_t *content, size_t content_size, const uint8_t *signature, size_t signature_size,
-                             const uint8_t *public_key, size_t public_key_size, struct bytes *result, char *reason)
+static enum blame verify_raw(const uint8_t *content, size_t content_size, const uint8_t *signature,
+                             size_t signature_size, const uint8_t *public_key, size_t public_key_size,
+                             struct bytes *result, char *reason)
 {
     enum blame outcome = begin();
     BIO *source = reader(public_key, public_key_size);

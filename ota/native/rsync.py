@@ -53,6 +53,8 @@ def delta(signature: bytes, new: Reader) -> Iterator[bytes]:
 def patch(base_fd: int, base_size: int, delta: Reader) -> Iterator[bytes]:
     """The new file from the base and a delta; the delta is read to its end.
 
+    A small hostile delta can make a huge file: bound what you take.
+
     Args:
         base_fd: the base, seekable; its position is neither used nor moved.
         base_size: bytes of it that may be read.
@@ -109,7 +111,7 @@ def _drive(job: Any, source: Reader, buffer: int, keep: object) -> Iterator[byte
 
 
 def _fill(source: Reader, size: int) -> bytes:
-    """`size` bytes, fewer only at the end: what comes out must not depend on how a source splits its bytes."""
+    """`size` bytes, fewer only at the end: the result must not depend on how a source splits its bytes."""
     data = source.read(size)
     while 0 < len(data) < size and (more := source.read(size - len(data))):
         data += more

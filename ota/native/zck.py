@@ -18,7 +18,7 @@ from ota.native._zck import ffi, lib
 
 BUFFER: Final = 1024 * 1024  # bytes; the .zck does not depend on it
 
-# The log level, and until 1.5.0 also the error of a context that could not be made, belong to the process.
+# Until 1.5.0 the error of a context that could not be made lies in one place for the whole process.
 _creation = threading.Lock()
 
 
@@ -88,7 +88,6 @@ def chunks(header: bytes) -> list[Chunk]:
 def _context() -> Iterator[Any]:
     """A libzck context: a C pointer."""
     with _creation:
-        lib.zck_set_log_level(lib.ZCK_LOG_NONE)  # it writes its errors to stderr otherwise
         context = lib.zck_create()
     if not context:
         raise MemoryError

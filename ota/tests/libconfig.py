@@ -1,12 +1,16 @@
-"""C libconfig through ctypes: the parser that stock SWUpdate uses, as the judge of what a text means."""
+"""C libconfig 1.5 through ctypes: the parser under stock SWUpdate, as the judge of what a text means.
+
+It is the library that came with the swupdate of `bench/tools`, so that it is the same on every machine.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+from pathlib import Path
 from typing import Final
 
-NAME: Final = ctypes.util.find_library("config")
+_TOOLS: Final = Path(__file__).parents[2] / "build" / "tools"
+FILE: Final = next(_TOOLS.glob("bookworm/usr/lib/*/libconfig.so.9"), None)
 
 
 class _Value(ctypes.Union):
@@ -31,7 +35,7 @@ class _Setting(ctypes.Structure):
 
 def parse(data: bytes) -> object:
     """The tree that C libconfig reads from a text, with lists for arrays; None if it refuses the text."""
-    library = ctypes.CDLL(NAME)
+    library = ctypes.CDLL(str(FILE))
     library.config_setting_get_elem.restype = ctypes.POINTER(_Setting)
     config = ctypes.create_string_buffer(1024)  # a config_t, with room to spare
     library.config_init(config)

@@ -154,8 +154,8 @@ def test_a_run_of_one_byte_is_cut_at_the_largest_chunk_only(byte: int) -> None:
 
 
 def test_a_cut_empties_the_window() -> None:
-    # Windows that differ agree again after 48 bytes, unless a match comes first and has its byte fed twice. So
-    # this data has a match every 40 bytes for a chunker that keeps its window over a cut, and for it alone.
+    # Windows that differ agree again after 48 bytes, unless a match comes first and has its byte fed twice.
+    # So this data has a match every 40 bytes for a chunker that keeps its window over a cut, and only for it.
     source = Path(chunker.__file__).with_name("chunker.c").read_text()
     table = [int(word, 16) for word in re.findall(r"X\((0x[0-9a-f]{8})\)", source)]
     byte_of = {word & 0x7FFF: byte for byte, word in enumerate(table)}

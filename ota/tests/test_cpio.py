@@ -22,6 +22,7 @@ FILES = {
     "a.bin": b"\xff" * 1001,
 }
 Way = Callable[[bytes], Reader]
+Gnu = Callable[..., subprocess.CompletedProcess[bytes]]
 
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -231,8 +232,7 @@ def test_a_file_that_changes_while_it_is_packed_is_noticed(tmp_path: Path) -> No
         cpio.write(Output(), [("a", changing)])
 
 
-@pytest.mark.tool("cpio")
-def test_gnu_cpio_verifies_and_extracts_what_is_written(tmp_path: Path) -> None:
+def test_gnu_cpio_verifies_and_extracts_what_is_written(tmp_path: Path, gnu_cpio: Gnu) -> None:
     files = [*FILES.items(), ("empty", b""), ("n" * 254, b"long name")]
     data = written(list(files))
     listed = gnu_cpio(tmp_path, data, "--list", "--only-verify-crc")
@@ -243,16 +243,14 @@ def test_gnu_cpio_verifies_and_extracts_what_is_written(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tmp_path.iterdir())
 
 
-@pytest.mark.tool("cpio")
-def test_gnu_cpio_finds_a_flipped_bit_in_what_was_written(tmp_path: Path) -> None:
+def test_gnu_cpio_finds_a_flipped_bit_in_what_was_written(tmp_path: Path, gnu_cpio: Gnu) -> None:
     data = written([("a.bin", b"content")]).replace(b"content", b"cOntent")
     assert b"checksum error" in gnu_cpio(tmp_path, data, "--extract", "--only-verify-crc").stderr
 
 
 @ways
-@pytest.mark.tool("cpio")
 @pytest.mark.parametrize("form", ["crc", "newc"])
-def test_what_gnu_cpio_writes_is_read(form: str, way: Way, tmp_path: Path) -> None:
+def test_what_gnu_cpio_writes_is_read(form: str, way: Way, tmp_path: Path, gnu_cpio: Gnu) -> None:
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
     names = "".join(f"{name}\n" for name in FILES).encode()
@@ -260,7 +258,12 @@ def test_what_gnu_cpio_writes_is_read(form: str, way: Way, tmp_path: Path) -> No
     assert read_all(way(made)) == list(FILES.items())
 
 
-def gnu_cpio(folder: Path, given: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["cpio", "--quiet", *arguments], cwd=folder, input=given, capture_output=True, check=True
-    )
+@pytest.fixture
+def gnu_cpio(tool: Callable[[str], Path]) -> Gnu:
+    program = str(tool("cpio"))
+
+    def run(folder: Path, given: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [program, "--quiet", *arguments]
+        return subprocess.run(command, cwd=folder, input=given, capture_output=True, check=True)
+
+    return run

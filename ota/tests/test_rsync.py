@@ -165,7 +165,7 @@ def test_a_malformed_delta_is_refused(delta: bytes, capfd: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("start", "length"), [(0, 101), (100, 1), (90, 11), (1 << 40, 1), (99, (1 << 62) + 7)]
+    ("start", "length"), [(0, 101), (100, 1), (101, 1), (90, 11), (1 << 40, 1), (99, (1 << 62) + 7)]
 )
 def test_a_copy_past_the_end_of_the_base_is_refused(start: int, length: int) -> None:
     copy = MAGIC + b"\x54" + start.to_bytes(8) + length.to_bytes(8) + END
@@ -201,17 +201,24 @@ def test_a_readers_own_refusal_passes_through() -> None:
 
 
 def test_a_delta_is_read_to_its_end_so_that_its_digest_is_proved() -> None:
-    class Proving(Trickle):
+    class Proving(io.BytesIO):
         ended = False
 
-        def read(self, size: int, /) -> bytes:
+        def read(self, size: int | None = -1, /) -> bytes:
             data = super().read(size)
             self.ended = self.ended or not data
             return data
 
-    delta = Proving(delta_of(BASE, NEW), 1 << 30)
-    assert patch(BASE, delta) == NEW
-    assert delta.ended
+    # It ends with a buffer, so that the job is done before anybody has seen the end of the source.
+    length = rsync.BUFFER - len(MAGIC) - 5 - len(END)
+    exact = MAGIC + b"\x43" + length.to_bytes(4) + bytes(length) + END
+    for delta, new in ((delta_of(BASE, NEW), NEW), (exact, bytes(length))):
+        source = Proving(delta)
+        assert patch(BASE, source) == new
+        assert source.ended
+        with pytest.raises(UpdateError) as refusal:
+            patch(BASE, delta + b"x")
+        assert refusal.value.code == "delta-format"
 
 
 def test_a_damaged_delta_never_does_more_than_make_a_wrong_file() -> None:
@@ -233,9 +240,17 @@ def test_a_damaged_delta_never_does_more_than_make_a_wrong_file() -> None:
 
 @pytest.mark.parametrize(
     "signature",
-    [b"", b"rs\x01G", bytes(12), b"XXXX\0\0\2\0\0\0\0\x20", b"rs\x01G\0\0\0\0\0\0\0\x20"]
-    + [b"rs\x01G\0\0\2\0\0\0\0\x21", b"rs\x01G\x7f\0\2\0\0\0\0\x20", b"rs\x01G\0\0\2\0\0\0\0\x20" + bytes(35)]
-    + [b"rs\x016\0\0\2\0\0\0\0\x20"],
+    [
+        b"",
+        b"rs\x01G",
+        bytes(12),
+        b"XXXX\0\0\2\0\0\0\0\x20",
+        b"rs\x01G\0\0\0\0\0\0\0\x20",
+        b"rs\x01G\0\0\2\0\0\0\0\x21",
+        b"rs\x01G\x7f\0\2\0\0\0\0\x20",
+        b"rs\x01G\0\0\2\0\0\0\0\x20" + bytes(38),
+        b"rs\x016\0\0\2\0\0\0\0\x20",
+    ],
     ids=["empty", "short", "zero", "magic", "block 0", "digest 33", "block 2 GB", "cut off", "md4 of 32"],
 )
 def test_a_malformed_signature_is_refused(signature: bytes) -> None:

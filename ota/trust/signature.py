@@ -29,7 +29,8 @@ def verify(description: bytes, signature: bytes, trust: Trust) -> str:
     """Who signed `description`: the signer's certificate subject, or the name of the key's file.
 
     Raises:
-        TrustError: signature-invalid: nobody who is trusted signed it; certificate: a trusted file cannot be used.
+        TrustError: signature-invalid: nobody who is trusted signed it; certificate: a trusted file cannot be
+            used.
         ConfigError: config-key: nothing is trusted.
     """
     if not trust.certificates and not trust.public_keys:

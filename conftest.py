@@ -1,0 +1,30 @@
+"""What all tests share: the outside programs of `bench/tools`, before those of the machine.
+
+A test that lacks a program skips and names it; in CI, where nothing may be lacking, it fails.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_TOOLS = Path(__file__).parent / "build" / "tools" / "bin"
+_SYSTEM = ("/usr/sbin", "/sbin")  # not on everybody's PATH, and mkfs.ext4 is there
+
+os.environ["PATH"] = os.pathsep.join([str(_TOOLS), os.environ.get("PATH", os.defpath), *_SYSTEM])
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], Path]:
+    """Finds an outside program by name."""
+
+    def find(name: str) -> Path:
+        if path := shutil.which(name):
+            return Path(path)
+        if os.environ.get("CI"):
+            pytest.fail(f"CI lacks the tool {name}")
+        pytest.skip(f"needs the tool {name}: bench/tools/get.py {name}")
+
+    return find
