@@ -41,16 +41,19 @@ make_erofs() {
     in_tree "$1" mkfs.erofs --quiet -zlz4hc,9 -C65536 "-T$SOURCE_DATE_EPOCH" "-U$uuid" "$2" . > /dev/null
 }
 
-# in_tree TAR COMMAND...: in a folder with what is in the tarball; owners other than oneself need root.
+# in_tree TAR COMMAND...: in a folder with what is in the tarball.
 in_tree() {
     local tree=${1%.tar}.tree
     if [ ! -d "$tree" ]; then
         mkdir -p "$tree.part"
-        tar --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -xpf "$1" -C "$tree.part"
+        as_root tar --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -xpf "$1" -C "$tree.part"
         mv "$tree.part" "$tree"
     fi
-    (cd "$tree" && "${@:2}")
+    (cd "$tree" && as_root "${@:2}")
 }
+
+# as_root COMMAND...: so that files can have any owner.
+as_root() { if [ "$EUID" -eq 0 ]; then "$@"; else unshare --map-root-user --map-auto "$@"; fi; }
 
 # make RELEASE
 make() {
@@ -67,12 +70,16 @@ make() {
         "make_$kind" "$tar" "$dir/$1.$kind.part"
         mv "$dir/$1.$kind.part" "$dir/$1.$kind"
     done
-    rm -rf "$tar" "$dir/$1.tree"
+    as_root rm -rf "$tar" "$dir/$1.tree"
 }
 
 if [ $# -gt 1 ]; then
     make "$2"
 else
+    [ "$EUID" -eq 0 ] || command -v newuidmap > /dev/null || {
+        echo "make_images.sh: the package uidmap is needed, except by root" >&2
+        exit 1
+    }
     python3 "$here/../tools/get.py" "${tools[@]}"
     printf '%s\n' "${releases[@]}" | xargs -P 2 -I RELEASE "$0" "$recipe" RELEASE
 fi

@@ -25,8 +25,8 @@ from ota.errors import ConfigError, UpdateError
 
 Tree = Mapping[str, object]  # dict, list, str, int, float and bool, all the way down
 
-# It is held in memory, and on the device parsed before anything in it is trusted.
 MAX_SIZE: Final = 1 << 20  # bytes; some 2000 entries
+MAX_TOKENS: Final = 1 << 17  # of libconfig; libconf keeps them all, some 25 MB
 MAX_DEPTH: Final = 32  # nested groups and lists; board, set, mode, section, element, properties are 7
 MAX_TEXT: Final = 255  # bytes; SWUpdate cuts longer attributes (SWUPDATE_GENERAL_STRING_SIZE is 256)
 
@@ -123,8 +123,8 @@ def _agreed(tokens: Iterable[libconf.Token]) -> Iterator[libconf.Token]:
     names: list[set[str]] = [set()]  # of each open group
     element_type: str | None = None  # of the open array
     before: libconf.Token | None = None
-    for token in tokens:
-        fault = _fault(token)
+    for count, token in enumerate(tokens):
+        fault = _fault(token) if count < MAX_TOKENS else f"more than {MAX_TOKENS} tokens"
         if token.type in _OPENING:
             open_brackets.append(token.type)
             names.append(set())

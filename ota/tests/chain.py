@@ -1,7 +1,7 @@
-"""A vendor who keeps the root offline: root, intermediate and the certificate that signs, made with openssl.
+"""A vendor who keeps the root offline: root, intermediate and the signer's certificate, made with openssl.
 
-A CMS lists what it encloses by ascending length (X.690, 11.6: a SET OF in DER is sorted), and there is a reader
-that minds who comes first. So a comment makes one of the two longer.
+A CMS lists the certificates that it encloses the shortest first (X.690, 11.6: a SET OF in DER is sorted), and
+there is a reader that minds the order. So a comment makes one of the two longer.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def make(folder: Path, *, longer: str = "signer") -> Chain:
     (folder / "req.cnf").write_text(_CONFIG)
     comment = {longer: (f"nsComment={'long ' * 50}",)}
     root = _certificate(folder, "root", None, _AUTHORITY)
-    intermediate = _certificate(
-        folder, "intermediate", root, _AUTHORITY + comment.get("intermediate", ())
-    )
+    intermediate = _certificate(folder, "intermediate", root, _AUTHORITY + comment.get("intermediate", ()))
     certificate = _certificate(folder, "signer", intermediate, _SIGNER + comment.get("signer", ()))
     return Chain(root, intermediate, certificate, certificate.with_suffix(".key"))
 

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,8 +47,8 @@ shift
 exec "$@"
 """
 
-# `globals` has to be there. Without a section `delta`, 2024.12 takes any server's certificate; with one and without `nocheckcert` it
-# reads memory that was never set.
+# `globals` has to be there. Without `delta` any server's certificate is taken; `delta` without `nocheckcert`
+# decides that by memory that was never set.
 _CONFIG: Final = """\
 globals: {{ }};
 delta: {{ cafile = "{ca}"; nocheckcert = false; retry = 1; retrywait = 1; }};
@@ -76,13 +77,25 @@ def install(world: World, program: str, package: Path, *, trust: Path | None = N
     _make_dev(folder / "dev", world)
     (folder / "tmp").mkdir()
     (folder / "swupdate.cfg").write_text(_CONFIG.format(ca=world.server.ca))
-    swupdate = [world.tool(program), "-v", "-f", folder / "swupdate.cfg", "-k", trust or world.certificate]
-    swupdate += ["-H", "demo:1.0", "-e", "stable,copy-b", "-M", "-m"]
-    swupdate += ["-i", "/proc/self/fd/0" if program == BOOKWORM else package]
+    command = [*_unshare(), "sh", "-c", _SCRIPT, "sh", folder / "dev", world.tool(program)]
+    command += ["-v", "-f", folder / "swupdate.cfg", "-k", trust or world.certificate, "-H", "demo:1.0"]
+    command += ["-e", "stable,copy-b", "-M", "-m", "-i"]
+    if program == BOOKWORM:
+        status, log = _run([*command, "/proc/self/fd/0"], folder, package)
+    else:
+        status, log = _run([*command, package], folder)
+    assert _STARTED in log, f"{program} did not begin to install (exit status {status}):\n{log}"
+    ends = {0: _INSTALLED in log, 1: _REFUSED in log}
+    assert ends == {0: status == 0, 1: status == 1}, f"{program} exits with {status}, its log says:\n{log}"
+    return Run(status == 0, log)
+
+
+def _run(command: Sequence[str | Path], folder: Path, fed: Path | None = None) -> tuple[int, str]:
+    """The exit status, negative where it had to be killed, and the log."""
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_unshare(), "sh", "-c", _SCRIPT, "sh", folder / "dev", *swupdate],
+            command,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -92,20 +105,21 @@ def install(world: World, program: str, package: Path, *, trust: Path | None = N
     deadline = threading.Timer(TIMEOUT_S, process.kill)
     deadline.start()
     try:
-        if program == BOOKWORM:
-            _feed(process, package, log)
+        if fed:
+            _feed(process, fed, log)
         process.communicate()
     finally:
         deadline.cancel()
-    return _judge(program, process.returncode, log.read_text(errors="replace"))
+        process.kill()
+    return process.returncode, log.read_text(errors="replace")
 
 
 def _feed(process: subprocess.Popen[bytes], package: Path, log: Path) -> None:
     """Send the package, and end the stream only when the installer has decided.
 
-    2022.12 asks its installer for the result as soon as it has sent the last byte. Where that has not woken up
-    yet, which happens to every fourth small package, it takes "idle" for success, says so, and exits with 1 in
-    the middle of the installation.
+    2022.12 asks its installer for the result once it has sent the last byte. If that has not yet woken up, as
+    it happens with every fourth small package, it takes "idle" for success, says so, and exits with 1 in the
+    middle of the installation.
     """
     assert process.stdin
     with contextlib.suppress(BrokenPipeError):
@@ -113,13 +127,6 @@ def _feed(process: subprocess.Popen[bytes], package: Path, log: Path) -> None:
         process.stdin.flush()
     while process.poll() is None and not re.search(_DECIDED, log.read_text(errors="replace")):
         time.sleep(0.01)
-
-
-def _judge(program: str, status: int, log: str) -> Run:
-    assert _STARTED in log, f"{program} did not begin to install (exit status {status}):\n{log}"
-    ends = {0: _INSTALLED in log, 1: _REFUSED in log}
-    assert ends == {0: status == 0, 1: status == 1}, f"{program} exits with {status}, its log says:\n{log}"
-    return Run(status == 0, log)
 
 
 def _make_dev(folder: Path, world: World) -> None:
@@ -131,7 +138,7 @@ def _make_dev(folder: Path, world: World) -> None:
         (folder / Path(slot.device).name).symlink_to(slots[slot.name])
 
 
-def _unshare() -> list[str]:
+def _unshare() -> list[str | Path]:
     """Whoever is not root becomes root in a user namespace, to be allowed the others."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *user, "--mount", "--ipc", "--pid", "--fork", "--kill-child"]

@@ -41,7 +41,9 @@ def files(shared: World) -> Files:
     """What a good archive holds: a signed description and the one file that it installs as it is."""
     payload = shared.folder / "a.bin"
     payload.write_bytes(PAYLOAD)
-    entry = f'{{ filename = "a.bin"; type = "raw"; device = "/dev/mmcblk0p3"; sha256 = "{sha256(payload)}"; }}'
+    entry = (
+        f'{{ filename = "a.bin"; type = "raw"; device = "/dev/mmcblk0p3"; sha256 = "{sha256(payload)}"; }}'
+    )
     shared.make_package(shared.description(entry), payload)
     names = ("sw-description", "sw-description.sig", "a.bin")
     return {name: (shared.folder / "pack" / name).read_bytes() for name in names}

@@ -84,6 +84,7 @@ REFUSED = {
     "an array on top": b"[ 1 ]",
     "deep lists": b"a = " + b"(" * 100_000,
     "deep groups": b"a = " + b"{ a = " * 100_000,
+    "too many tokens": b"a = [" + b"1," * description.MAX_TOKENS + b"1];",
     "too many bytes": b"#" * (description.MAX_SIZE + 1),
     "JSON without an end": b'{ "a": 1',
     "JSON with a name twice": b'{ "a": { "b": 1, "b": 1 } }',

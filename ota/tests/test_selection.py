@@ -247,6 +247,11 @@ def test_the_selections_are_listed_in_the_order_of_the_text() -> None:
     assert selection.selections({}) == []
 
 
+def test_what_stands_inside_a_mode_is_no_selection() -> None:
+    mode = {"images": [], "extra": {"images": []}, "files": {"ref": "#./x"}, "version": {"ref": "#./y"}}
+    assert selection.selections({"software": {"stable": {"main": mode}}}) == ["stable,main"]
+
+
 @pytest.mark.parametrize(
     ("mode", "files"),
     [

@@ -1,4 +1,4 @@
-"""Packages for stock SWUpdate install here: made by hand with zck, rdiff, openssl and GNU cpio, or by swugenerator.
+"""Packages for stock SWUpdate install here: made by hand with zck, rdiff, openssl and cpio, or swugenerator.
 
 Each is first installed by the real SWUpdate 2024.12, so that it is beyond doubt a package for stock.
 """
@@ -95,8 +95,9 @@ def swugenerator(world: World, image: str, sign: str, folder: Path | None = None
     """It fills in what depends on the artifacts: sha256, compressed names, zchunk headers."""
     template, package = world.folder / "sw-description.in", world.folder / "generated.swu"
     template.write_text(world.description(image))
-    command = [sys.executable, "-m", "swugenerator.main", "-s", template, "-k", sign, "-o", package]
-    subprocess.run([*command, "-a", folder or world.folder, "create"], check=True, capture_output=True)
+    command: list[str | Path] = [sys.executable, "-m", "swugenerator.main", "-s", template, "-k", sign]
+    command += ["-a", folder or world.folder, "-o", package, "create"]
+    subprocess.run(command, check=True, capture_output=True)
     return package
 
 

@@ -139,7 +139,7 @@ def test_a_delta_asks_the_server_for_the_same_chunks_here_as_in_stock(
 
 
 def test_what_is_new_twice_comes_to_us_once_and_to_stock_twice(world: World) -> None:
-    """Every second chunk is new besides, which makes more gaps than the 150 ranges that stock asks for at once."""
+    """Every second chunk is new besides: more gaps than the 150 ranges that stock asks for at once."""
     noise = random.Random(3)
     old = noise.randbytes(IMAGE_SIZE)
     new = bytearray(old)
@@ -172,10 +172,10 @@ def test_what_is_new_twice_comes_to_us_once_and_to_stock_twice(world: World) -> 
 @pytest.mark.parametrize("program", stock.VERSIONS)
 @pytest.mark.parametrize("longer", ["signer", "intermediate"])
 def test_a_chain_of_certificates(longer: str, program: str, world: World) -> None:
-    """wolfSSL, which Debian's 2024.12 is built with, reads enclosed certificates once, in the order of the CMS.
+    """wolfSSL, in Debian's 2024.12, reads the enclosed certificates once, in the order of the CMS.
 
-    Where the signer's is the shorter one, it comes before the intermediate that vouches for it, and is refused
-    unless the device has the intermediate too.
+    Where the signer's is the shorter one, it comes before the intermediate that vouches for it, and is
+    refused unless the device has the intermediate too.
     """
     made = chain.make(world.folder / f"chain-{longer}-{program}", longer=longer)
     sign = f'[sign]\ncertificate = "{made.certificate}"\nkey = "{made.key}"\nchain = "{made.intermediate}"\n'
