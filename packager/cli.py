@@ -19,6 +19,8 @@ from packager import build, check, inputs, keys, release
 from packager.contents import Contents
 from packager.interfaces import Companions
 
+MAX_TIME: Final = 253402300799  # 9999-12-31T23:59:59Z, the last that X.509 and CMS can state
+
 _log = logging.getLogger("otapack")
 
 
@@ -114,7 +116,6 @@ _RUN: Final[Mapping[Verb, Callable[[argparse.Namespace], Contents]]] = {
     Verb.INSPECT: run_inspect,
     Verb.VERIFY: run_verify,
 }
-MAX_TIME: Final = 253402300799  # 9999-12-31T23:59:59Z, the last that X.509 and CMS can state
 
 
 def _parser() -> argparse.ArgumentParser:
