@@ -19,12 +19,19 @@ os.environ["PATH"] = os.pathsep.join([str(_TOOLS), os.environ.get("PATH", os.def
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], Path]:
     """Finds an outside program by name."""
+    return _find
 
-    def find(name: str) -> Path:
-        if path := shutil.which(name):
-            return Path(path)
-        if os.environ.get("CI"):
-            pytest.fail(f"CI lacks the tool {name}")
-        pytest.skip(f"needs the tool {name}: bench/tools/get.py {name}")
 
-    return find
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The mark `tool("rdiff", ...)` names what a test starts by name."""
+    for mark in item.iter_markers("tool"):
+        for name in mark.args:
+            _find(name)
+
+
+def _find(name: str) -> Path:
+    if path := shutil.which(name):
+        return Path(path)
+    if os.environ.get("CI"):
+        pytest.fail(f"CI lacks the tool {name}")
+    pytest.skip(f"needs the tool {name}: bench/tools/get.py {name}")

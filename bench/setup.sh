@@ -29,6 +29,7 @@ find_missing() {
     need librsync-dev header librsync.h
     need libssl-dev header openssl/cms.h
     need openssl openssl version
+    need perl perl -MEnglish -e ''   # mmdebstrap is written in it
 }
 
 install_missing() {

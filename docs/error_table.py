@@ -17,7 +17,9 @@ def table() -> str:
     lines = ["| exit status | family | code | what it says |", "| --- | --- | --- | --- |"]
     for family in FAMILIES:
         name = family.__name__.removesuffix("Error").lower()
-        lines += [f"| {family.exit_status} | {name} | `{code}` | {said} |" for code, said in family.codes.items()]
+        lines += [
+            f"| {family.exit_status} | {name} | `{code}` | {said} |" for code, said in family.codes.items()
+        ]
     return "\n".join(lines) + "\n"
 
 

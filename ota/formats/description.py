@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
@@ -96,11 +97,11 @@ def _parse_json(text: str) -> object:
 
 
 def _group(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    group = dict(pairs)
-    if len(group) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        _refuse(f"{twice!r} stands twice in one group")
+    group: dict[str, object] = {}
+    for name, value in pairs:
+        if name in group:
+            _refuse(f"{reprlib.repr(name)} stands twice in one group")
+        group[name] = value
     return group
 
 
@@ -186,7 +187,7 @@ def _plain(value: object, depth: int) -> object:
             return [_plain(element, depth + 1) for element in value]
         case dict():
             return {str(_plain(name, depth)): _plain(element, depth + 1) for name, element in value.items()}
-    _refuse(f"a value that libconfig cannot hold: {value!r}")
+    _refuse(f"a value that libconfig cannot hold: {reprlib.repr(value)}")
 
 
 def _check_values(name: str, value: object) -> None:
@@ -201,12 +202,12 @@ def _check_values(name: str, value: object) -> None:
         case list():
             for element in value:
                 _check_values(name, element)
-        case str() if len(value.encode(errors="surrogatepass")) > MAX_TEXT:
+        case str() if (size := len(value.encode(errors="surrogatepass"))) > MAX_TEXT:
             raise ConfigError(
                 "release-content",
-                f"{name} is longer than SWUpdate reads: {value[:20]!r}…",
+                f"{name} is longer than SWUpdate reads: {reprlib.repr(value)}",
                 expected=f"at most {MAX_TEXT} bytes",
-                found=len(value),
+                found=size,
             )
 
 

@@ -22,7 +22,8 @@ http {{
     client_body_temp_path {folder}/tmp; proxy_temp_path {folder}/tmp; fastcgi_temp_path {folder}/tmp;
     uwsgi_temp_path {folder}/tmp; scgi_temp_path {folder}/tmp;
     server {{
-        listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
         root {root}; {extra}
     }}
     server {{ listen 127.0.0.1:{plain_port}; root {root}; {extra} }}
