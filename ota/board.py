@@ -72,6 +72,14 @@ def _parse(table: settings.Table) -> Board:
         raise ConfigError(
             "config-value", f"{table.path}: slots", expected="two slots, A and B", found=len(board.slots)
         )
+    first, second = board.slots
+    if first.mode == second.mode or first.device == second.device:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: slots",
+            expected="two modes and two devices",
+            found=f"{first.mode} on {first.device}, {second.mode} on {second.device}",
+        )
     return board
 
 

@@ -67,14 +67,6 @@ def _board(table: Table) -> Board:
         raise ConfigError(
             "config-value", f"board {found.name!r}: revisions", expected="at least one", found="none"
         )
-    first, second = found.slots
-    if first.mode == second.mode or first.device == second.device:
-        raise ConfigError(
-            "config-value",
-            f"board {found.name!r}: slots",
-            expected="two modes and two devices",
-            found=f"{first.mode} on {first.device}, {second.mode} on {second.device}",
-        )
     return found
 
 
