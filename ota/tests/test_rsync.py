@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import random
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -22,17 +22,6 @@ from ota.native import rsync
 MAGIC = b"rs\x026"
 END = b"\0"
 MIB = 1 << 20
-
-
-@pytest.fixture
-def tool() -> Callable[[str], str]:
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            (pytest.fail if "CI" in os.environ else pytest.skip)(f"{name} is not installed")
-        return path
-
-    return find
 
 
 class Trickle:
@@ -82,6 +71,9 @@ def pair() -> tuple[bytes, bytes]:
 
 BASE, NEW = pair()
 
+# The program is bookworm's; another librsync makes another delta of the same files.
+BOOKWORM = platform.freedesktop_os_release().get("VERSION_CODENAME") == "bookworm"
+
 
 @pytest.mark.parametrize("most", [1 << 30, 1000], ids=["whole", "trickling"])
 @pytest.mark.parametrize("block", [16, 512, 2048, 65536])
@@ -90,8 +82,8 @@ BASE, NEW = pair()
     [(BASE, NEW), (BASE, BASE), (BASE, b""), (b"", b""), (b"", NEW), (b"short", b"shorter")],
     ids=["changed", "same", "to nothing", "nothing", "from nothing", "below a block"],
 )
-def test_signature_and_delta_are_rdiffs_byte_for_byte(
-    base: bytes, new: bytes, block: int, most: int, tmp_path: Path, tool: Callable[[str], str]
+def test_signature_and_delta_are_rdiffs(
+    base: bytes, new: bytes, block: int, most: int, tmp_path: Path, tool: Callable[[str], Path]
 ) -> None:
     rdiff = tool("rdiff")
     (tmp_path / "base").write_bytes(base)
@@ -100,13 +92,18 @@ def test_signature_and_delta_are_rdiffs_byte_for_byte(
     subprocess.run([rdiff, "delta", "signature", "new", "delta"], cwd=tmp_path, check=True)
 
     signature = b"".join(rsync.signature(Trickle(base, most), block=block))
-    assert signature == (tmp_path / "signature").read_bytes()
+    # Plain truth values: pytest would take minutes to show how two long strings differ.
+    assert bool(signature == (tmp_path / "signature").read_bytes())
     delta = b"".join(rsync.delta(signature, Trickle(new, most)))
-    assert delta == (tmp_path / "delta").read_bytes()
-    assert patch(base, Trickle(delta, most)) == new
+    if BOOKWORM:
+        assert bool(delta == (tmp_path / "delta").read_bytes())
+    assert bool(patch(base, Trickle(delta, most)) == new)
+    (tmp_path / "delta").write_bytes(delta)
+    subprocess.run([rdiff, "patch", "base", "delta", "out"], cwd=tmp_path, check=True)
+    assert bool((tmp_path / "out").read_bytes() == new)
 
 
-def test_a_shortened_digest_is_rdiffs(tmp_path: Path, tool: Callable[[str], str]) -> None:
+def test_a_shortened_digest_is_rdiffs(tmp_path: Path, tool: Callable[[str], Path]) -> None:
     (tmp_path / "base").write_bytes(BASE)
     subprocess.run(
         [tool("rdiff"), "-b", "512", "-S", "12", "signature", "base", "out"], cwd=tmp_path, check=True

@@ -7,9 +7,7 @@ import ctypes
 import ctypes.util
 import gc
 import itertools
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -29,17 +27,6 @@ from ota.trust.signature import MAX_SIGNATURE, Trust, verify
 
 DESCRIPTION = b'software = { version = "1.0"; };\r\n\0binary too\n'
 NOON = 1_700_000_000
-
-
-@pytest.fixture
-def tool() -> Callable[[str], str]:
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            (pytest.fail if "CI" in os.environ else pytest.skip)(f"{name} is not installed")
-        return path
-
-    return find
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,15 +261,25 @@ def test_a_damaged_signature_never_names_another_signer(file: Write) -> None:
     assert refusals > 0.9 * len(good)
 
 
-def test_a_cms_that_nobody_signed_is_refused(tmp_path: Path, file: Write, tool: Callable[[str], str]) -> None:
+def test_a_cms_that_nobody_signed_is_refused(
+    tmp_path: Path, file: Write, tool: Callable[[str], Path]
+) -> None:
     certificate = file(ALONE.certificate)
-    command = [tool("openssl"), "crl2pkcs7", "-nocrl", "-certfile", certificate, "-outform", "DER"]
+    command: list[str | Path] = [
+        tool("openssl"),
+        "crl2pkcs7",
+        "-nocrl",
+        "-certfile",
+        certificate,
+        "-outform",
+        "DER",
+    ]
     signature = subprocess.run([*map(str, command)], check=True, capture_output=True).stdout
     assert refused(DESCRIPTION, signature, Trust((certificate,), ())).code == "signature-invalid"
 
 
 def test_a_cms_that_encloses_what_it_signed_does_not_vouch_for_anything_else(
-    tmp_path: Path, file: Write, tool: Callable[[str], str]
+    tmp_path: Path, file: Write, tool: Callable[[str], Path]
 ) -> None:
     signature = openssl_cms(tool("openssl"), ALONE, tmp_path, "-nodetach")
     trust = Trust((file(ALONE.certificate),), ())
@@ -324,12 +321,24 @@ def test_a_trusted_file_that_is_missing_is_named(tmp_path: Path) -> None:
 # Signing, and OpenSSL's own program
 
 
-def openssl_cms(openssl: str, party: Party, folder: Path, *options: str) -> bytes:
+def openssl_cms(openssl: Path, party: Party, folder: Path, *options: str) -> bytes:
     """A signature as SWUpdate's signed_images.rst tells to make it."""
     (folder / "content").write_bytes(DESCRIPTION)
     (folder / "signer").write_bytes(party.certificate)
     (folder / "key").write_bytes(party.key)
-    command = [openssl, "cms", "-sign", "-in", "content", "-out", "out", "-signer", "signer", "-inkey", "key"]
+    command: list[str | Path] = [
+        openssl,
+        "cms",
+        "-sign",
+        "-in",
+        "content",
+        "-out",
+        "out",
+        "-signer",
+        "signer",
+        "-inkey",
+        "key",
+    ]
     command += ["-outform", "DER", "-nosmimecap", "-binary", *options]
     subprocess.run(command, cwd=folder, check=True)
     return (folder / "out").read_bytes()
@@ -344,7 +353,7 @@ def stated_time(cms: bytes) -> int:
 
 
 def test_our_signature_is_that_of_openssl_cms_but_for_the_time(
-    tmp_path: Path, tool: Callable[[str], str]
+    tmp_path: Path, tool: Callable[[str], Path]
 ) -> None:
     (tmp_path / "chain").write_bytes(MIDDLE.certificate + ROOT.certificate)
     for options, chain in (((), b""), (("-certfile", "chain"), MIDDLE.certificate + ROOT.certificate)):
@@ -355,7 +364,7 @@ def test_our_signature_is_that_of_openssl_cms_but_for_the_time(
 
 
 def test_a_signature_of_openssl_cms_is_accepted(
-    tmp_path: Path, file: Write, tool: Callable[[str], str]
+    tmp_path: Path, file: Write, tool: Callable[[str], Path]
 ) -> None:
     trust = Trust((file(ALONE.certificate),), ())
     for options in ((), ("-noattr",), ("-keyopt", "rsa_padding_mode:pss"), ("-md", "sha512")):
@@ -365,7 +374,7 @@ def test_a_signature_of_openssl_cms_is_accepted(
 
 
 def test_every_one_of_several_signers_must_be_trusted(
-    tmp_path: Path, file: Write, tool: Callable[[str], str]
+    tmp_path: Path, file: Write, tool: Callable[[str], Path]
 ) -> None:
     (tmp_path / "second").write_bytes(STRANGER.certificate + STRANGER.key)
     signature = openssl_cms(tool("openssl"), ALONE, tmp_path, "-signer", "second")
@@ -376,20 +385,38 @@ def test_every_one_of_several_signers_must_be_trusted(
 
 
 @pytest.mark.parametrize("party", [LEAF, CURVE], ids=lambda party: party.name)
-def test_openssl_cms_accepts_our_signature(party: Party, tmp_path: Path, tool: Callable[[str], str]) -> None:
+def test_openssl_cms_accepts_our_signature(party: Party, tmp_path: Path, tool: Callable[[str], Path]) -> None:
     (tmp_path / "content").write_bytes(DESCRIPTION)
     (tmp_path / "signature").write_bytes(party.sign(chain=MIDDLE.certificate))
     (tmp_path / "root").write_bytes(ROOT.certificate + CURVE.certificate)
-    command = [tool("openssl"), "cms", "-verify", "-binary", "-inform", "DER", "-in", "signature"]
+    command: list[str | Path] = [
+        tool("openssl"),
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        "signature",
+    ]
     command += ["-content", "content", "-CAfile", "root", "-out", "out"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "out").read_bytes() == DESCRIPTION
 
 
-def test_bare_signatures_are_those_of_openssl_dgst(tmp_path: Path, tool: Callable[[str], str]) -> None:
+def test_bare_signatures_are_those_of_openssl_dgst(tmp_path: Path, tool: Callable[[str], Path]) -> None:
     (tmp_path / "content").write_bytes(DESCRIPTION)
     (tmp_path / "key").write_bytes(ALONE.key)
-    command = [tool("openssl"), "dgst", "-sha256", "-sign", "key", "-out", "signature", "content"]
+    command: list[str | Path] = [
+        tool("openssl"),
+        "dgst",
+        "-sha256",
+        "-sign",
+        "key",
+        "-out",
+        "signature",
+        "content",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True)
     theirs = (tmp_path / "signature").read_bytes()
     assert crypto.sign(DESCRIPTION, ALONE.key) == theirs
