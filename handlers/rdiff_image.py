@@ -15,7 +15,7 @@ from ota.device import Device, Place
 from ota.errors import UpdateError
 from ota.formats.selection import Entry
 from ota.interfaces import Cost, Event
-from ota.io.readers import BLOCK, Decompress
+from ota.io.readers import Decompress
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload
 from ota.native import rsync
@@ -74,9 +74,11 @@ def _base(entry: Entry, device: Device, place: Place) -> Place:
 def _prove_base(base: Place, size: int, expected: str, device: Device) -> None:
     found = hashlib.sha256()
     with Target(base.path) as source:
-        for offset in range(0, size, BLOCK):
-            found.update(source.read_at(offset, min(BLOCK, size - offset)))
-            device.progress(Event("base", min(offset + BLOCK, size), size))
+        done = 0
+        for block in source.scan(0, size):
+            found.update(block)
+            done += len(block)
+            device.progress(Event("base", done, size))
     if found.hexdigest() != expected:
         raise UpdateError(
             "delta-base",

@@ -38,6 +38,12 @@ class BlockTarget(Protocol):
     def read_at(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes, or a DeviceError."""
 
+    def scan(self, start: int, stop: int) -> Iterator[memoryview]:
+        """The bytes `[start, stop)` in order, from the medium where that can be had; or a DeviceError.
+
+        Each view is valid until the next one is asked for.
+        """
+
     def write_at(self, offset: int, data: bytes) -> None:
         """All of `data`, or a DeviceError. Durable only after `sync`."""
 

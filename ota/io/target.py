@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import mmap
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ota.errors import DeviceError
+
+BLOCK: Final = 1 << 20  # bytes; what `scan` reads at a time
+ALIGNMENT: Final = 4096  # bytes; enough for O_DIRECT on every block device (open(2), NOTES)
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
 
@@ -34,7 +41,7 @@ class Target:
             mode = path.stat().st_mode
             self._fd = os.open(path, flags if stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
         except OSError as error:
-            code = "slot-mounted" if writable and error.errno == 16 else "slot-unreadable"
+            code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
             raise DeviceError(code, f"{path} cannot be opened: {error.strerror}") from error
         self.size = self._find_size(mode)
         self.writable = writable
@@ -66,6 +73,24 @@ class Target:
             offset += len(piece)
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def scan(self, start: int, stop: int) -> Iterator[memoryview]:
+        """See `BlockTarget`. Past the page cache, which costs a tenth of the processor time, too."""
+        # Aligned memory, which O_DIRECT needs; it goes when the last view of it does.
+        view = memoryview(mmap.mmap(-1, BLOCK))
+        with _direct(self.path) as descriptor:
+            offset = start
+            while offset < stop:
+                aligned = offset - offset % ALIGNMENT
+                try:
+                    got = os.preadv(descriptor, [view], aligned)
+                except OSError as error:
+                    raise self._unreadable(aligned, error.strerror) from error
+                if aligned + got <= offset:
+                    raise self._unreadable(offset, "it ends there")
+                end = min(aligned + got, stop)
+                yield view[offset - aligned : end - aligned]
+                offset = end
 
     def write_at(self, offset: int, data: bytes) -> None:
         if offset + len(data) > self.size:
@@ -100,6 +125,21 @@ class Target:
 
     def _unwritable(self, offset: int, error: OSError) -> DeviceError:
         return DeviceError("slot-write", f"{self.path} cannot be written at {offset}: {error.strerror}")
+
+
+@contextmanager
+def _direct(path: Path) -> Iterator[int]:
+    """A descriptor for reading that goes past the page cache; tmpfs, which has no medium, knows none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise DeviceError("slot-unreadable", f"{path} cannot be opened: {error.strerror}") from error
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def same_file(left: Path, right: Path) -> bool:

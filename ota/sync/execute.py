@@ -226,10 +226,21 @@ class _Partial:
 def damaged(header: Header, target: BlockTarget, progress: Progress) -> list[int]:
     """Read what the manifest says the target holds; returns the chunks that differ."""
     bad: list[int] = []
-    for first, stop in _blocks(header, 0, len(header)):
-        start, end = header.offset(first), header.offset(stop)
-        bad += wrong_chunks(header, first, stop, target.read_at(start, end - start))
-        progress(Event("verify", end, header.image_size))
+    number, offset = 0, 0
+    current = hashlib.sha256()
+    for block in target.scan(0, header.image_size):
+        start = 0
+        while start < len(block):
+            end = min(header.offset(number + 1) - offset, len(block))
+            current.update(block[start:end])
+            if offset + end == header.offset(number + 1):
+                if current.digest() != header.digest(number):
+                    bad.append(number)
+                number += 1
+                current = hashlib.sha256()
+            start = end
+        offset += len(block)
+        progress(Event("verify", offset, header.image_size))
     return bad
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.interfaces import BlockTarget, Event, Progress
 from ota.native.chunker import Chunker
-
-BLOCK: Final = 1 << 20  # bytes
 
 
 def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tuple[Header, str]:
@@ -23,12 +20,13 @@ def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tup
     whole, current = hashlib.sha256(), hashlib.sha256()
     chunks: list[tuple[bytes, int]] = []
     in_current = 0  # bytes of the current chunk that `current` has seen
-    for offset in range(0, size, BLOCK):
-        view = memoryview(target.read_at(start + offset, min(BLOCK, size - offset)))
+    done = 0
+    for block in target.scan(start, start + size):
+        view = block
         whole.update(view)
         for length in chunker.feed(view):
-            # The boundary may lie before bytes that were fed; it never lies before hashed ones of the
-            # last block, because a chunk ends no later than the block that completes it.
+            # A boundary never lies before bytes that `current` has seen: a chunk ends in the block that
+            # completes it, at its start at the earliest.
             rest = length - in_current
             current.update(view[:rest])
             chunks.append((current.digest(), length))
@@ -36,7 +34,8 @@ def index(target: BlockTarget, start: int, size: int, progress: Progress) -> tup
             current, in_current = hashlib.sha256(), 0
         current.update(view)
         in_current += len(view)
-        progress(Event("index", min(offset + BLOCK, size), size))
+        done += len(block)
+        progress(Event("index", done, size))
     if last := chunker.finish():
         chunks.append((current.digest(), last))
     return zchunk.parse_manifest(zchunk.render(chunks)), whole.hexdigest()

@@ -41,6 +41,10 @@ class Memory:
             raise DeviceError("slot-unreadable", "bad block")
         return bytes(self.data[offset : offset + length])
 
+    def scan(self, start: int, stop: int) -> Iterator[memoryview]:
+        for offset in range(start, stop, 777):
+            yield memoryview(self.read_at(offset, min(777, stop - offset)))
+
     def write_at(self, offset: int, data: bytes) -> None:
         self.data[offset : offset + len(data)] = data
         self.writes.append((offset, data))
