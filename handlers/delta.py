@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ota.device import Device, Place
-from ota.errors import DeviceError, UpdateError
+from ota.errors import UpdateError
 from ota.formats import zchunk
 from ota.formats.selection import Entry
 from ota.formats.zchunk import Header
@@ -21,18 +21,19 @@ from ota.interfaces import Cost
 from ota.io.http import HttpSource, count_requests
 from ota.io.readers import read_full
 from ota.io.target import Target, same_file
-from ota.job import Job, Payload
+from ota.job import Job, Payload, plain
 from ota.sync import execute, stream
 from ota.sync import plan as planning
 from ota.sync.index import index
 from ota.sync.plan import Action, Plan
+from ota.sync.stream import Image
 
 
 def delta(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
     """Plan from what the target and the other slots hold; see `ota.job.Handler`."""
     url, source = _properties(entry)
-    place = device.writable(entry.device or "")
-    header = zchunk.parse_manifest(read_full(payload.open(), zchunk.MAX_HEADER))
+    place = device.writable(entry.device)
+    header = zchunk.parse_manifest(read_full(plain(entry, payload, device), zchunk.MAX_HEADER))
     described = stream.number(entry, "image-size")
     if described not in (None, header.image_size):
         raise UpdateError(
@@ -42,13 +43,7 @@ def delta(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
             found=header.image_size,
         )
     with Target(place.path) as target:
-        if header.image_size > target.size:
-            raise DeviceError(
-                "slot-size",
-                f"the image does not fit {place.path}",
-                expected=f"<= {target.size} bytes",
-                found=header.image_size,
-            )
+        Image(header.image_size, None).check_fits(target, 0, str(place.path))
         held = list(_held(device, place, target, header))
     seeds = list(_seeds(device, place, source))
     plan = planning.make(header, held, [manifest for _, manifest in seeds])
@@ -95,8 +90,8 @@ def _properties(entry: Entry) -> tuple[str, str | None]:
     url = entry.property("url")
     if url is None or not url.startswith(("http://", "https://")):
         raise UpdateError("description-content", f"{entry.filename}: url", expected="http(s)://", found=url)
-    if entry.offset or entry.compressed:
-        raise UpdateError("description-content", f"{entry.filename}: offset or compressed beside type delta")
+    if entry.offset:
+        raise UpdateError("description-content", f"{entry.filename}: offset beside type delta", expected=0)
     return url, entry.property("source")
 
 

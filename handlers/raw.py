@@ -8,16 +8,16 @@ from __future__ import annotations
 from ota.device import Device
 from ota.formats.selection import Entry
 from ota.interfaces import Cost
-from ota.io.readers import Decompress, blocks
+from ota.io.readers import blocks
 from ota.io.target import Target
-from ota.job import Job, Payload
+from ota.job import Job, Payload, plain
 from ota.sync import stream
 from ota.sync.stream import Image
 
 
 def raw(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
     """See `ota.job.Handler`."""
-    place = device.writable(entry.device or "")
+    place = device.writable(entry.device)
     image = _described(entry, payload)
     with Target(place.path) as target:
         image.check_fits(target, entry.offset, str(place.path))
@@ -27,10 +27,7 @@ def raw(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
         Target(place.path, writable=True).close()
 
     def run() -> Cost:
-        plain = payload.open()
-        if entry.compressed:
-            plain = Decompress(plain, entry.compressed, device.config.memory, str(entry.filename))
-        return device.write_image(place, entry.offset, blocks(plain), image, version)
+        return device.write_image(place, entry.offset, blocks(plain(entry, payload, device)), image, version)
 
     return Job(Cost(written_bytes=size, verified_bytes=size), check, run)
 

@@ -15,9 +15,8 @@ from ota.device import Device, Place
 from ota.errors import UpdateError
 from ota.formats.selection import Entry
 from ota.interfaces import Cost, Event
-from ota.io.readers import Decompress
 from ota.io.target import Target, same_file
-from ota.job import Job, Payload
+from ota.job import Job, Payload, plain
 from ota.native import rsync
 from ota.sync import stream
 from ota.sync.stream import Image
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 def rdiff_image(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
     """See `ota.job.Handler`."""
-    place = device.writable(entry.device or "")
+    place = device.writable(entry.device)
     base = _base(entry, device, place)
     image = stream.described(entry)
     expected = Image(stream.number(entry, "base-size"), stream.digest(entry, "base-sha256"))
@@ -50,11 +49,8 @@ def rdiff_image(entry: Entry, payload: Payload, device: Device, version: str) ->
             _prove_base(base, base_size, expected.sha256, device)
 
     def run() -> Cost:
-        delta = payload.open()
-        if entry.compressed:
-            delta = Decompress(delta, entry.compressed, device.config.memory, str(entry.filename))
         with Target(base.path) as source:
-            patched = rsync.patch(source.fileno(), base_size, delta)
+            patched = rsync.patch(source.fileno(), base_size, plain(entry, payload, device))
             cost = device.write_image(place, 0, patched, image, version)
         return replace(cost, patched_bytes=cost.written_bytes)
 

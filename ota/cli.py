@@ -39,6 +39,7 @@ from ota.progress import Style, reporter
 from ota.statistics import Meter, to_json
 from ota.sync.execute import damaged
 from ota.sync.manifests import Manifests
+from ota.sync.stream import Image
 
 Answer = dict[str, object]
 
@@ -143,13 +144,7 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
     slot = device.slot(args.slot)
     header = zchunk.parse_manifest(_read_header(args.header))
     with _locked(device.config.state_dir), Target(device.path(slot)) as target:
-        if header.image_size > target.size:
-            raise DeviceError(
-                "slot-size",
-                f"slot {slot.name!r} is smaller than the image",
-                expected=f">= {header.image_size} bytes",
-                found=target.size,
-            )
+        Image(header.image_size, None).check_fits(target, 0, f"slot {slot.name!r}")
         bad = damaged(header, target, device.progress)
         if len(bad) == len(header) > 0:
             raise DeviceError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ota.board import Board, Slot
 from ota.config import Config
-from ota.errors import DeviceError
+from ota.errors import DeviceError, UpdateError
 from ota.interfaces import Cost, Progress
 from ota.io.http import Network
 from ota.io.target import Target, is_mounted, same_file
@@ -69,12 +69,15 @@ class Device:
                 return Place(self.path(slot), slot)
         return Place(path, None)
 
-    def writable(self, device: str) -> Place:
+    def writable(self, device: str | None) -> Place:
         """As `find`, for a target.
 
         Raises:
+            UpdateError: "description-content": the entry names no device.
             DeviceError: "slot-running" or "slot-mounted".
         """
+        if not device:
+            raise UpdateError("description-content", "an image has no device", expected="a path")
         place = self.find(device)
         running = self.path(self.config.running)
         if place.slot == self.config.running or same_file(place.path, running):

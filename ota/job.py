@@ -12,6 +12,7 @@ from typing import Protocol
 from ota.device import Device
 from ota.formats.selection import Entry
 from ota.interfaces import Cost, Reader
+from ota.io.readers import Decompress
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,13 @@ class Payload:
 
     size: int  # bytes, as stored in the archive
     open: Callable[[], Reader]
+
+
+def plain(entry: Entry, payload: Payload, device: Device) -> Reader:
+    """The artifact's bytes, decompressed as the entry says, within the device's memory."""
+    if entry.compressed is None:
+        return payload.open()
+    return Decompress(payload.open(), entry.compressed, device.config.memory, str(entry.filename))
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,7 @@ CASES: list[tuple[str, Build, str]] = [
     ("digest absent", with_entry(sha256=""), "digest-missing"),
     ("type unknown", with_entry(type='"flashrom"'), "description-type"),
     ("target is the running slot", with_entry(device='"/dev/mmcblk0p2"'), "slot-running"),
+    ("target absent", with_entry(device=""), "description-content"),
     ("target does not exist", with_entry(device='"/nonexistent/device"'), "slot-unreadable"),
     ("URL of another kind", with_entry(url='"ftp://localhost/x.zck"'), "description-content"),
     ("server absent", with_entry(url='"https://localhost:1/x.zck"'), "connect"),

@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.io", "ota.trust"},
     "ota.device": {"ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.sync"},
-    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.device"},
+    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
