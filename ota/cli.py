@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from handlers import HANDLERS
 from ota import config as configuration
-from ota import installer, package
+from ota import installer, package, slotsync
 from ota.board import Slot
 from ota.boot.file import FileEnvironment
 from ota.boot.state import RECOVERY_STATUS, USTATE
@@ -36,6 +37,7 @@ from ota.io.http import open_file
 from ota.io.target import Target
 from ota.package import Package
 from ota.progress import Style, reporter
+from ota.slotsync import Content
 from ota.statistics import Meter, to_json
 from ota.sync.execute import damaged
 from ota.sync.manifests import Manifests
@@ -122,20 +124,21 @@ def run_verify(args: argparse.Namespace, answer: Answer) -> None:
     device, _ = _device(args)
     known = [slot for slot in device.board.slots if device.manifests.get(slot.name)]
     slots = [device.slot(args.slot)] if args.slot else known
+    if not slots:
+        raise DeviceError("slot-no-manifest", "no slot's manifest is known", hint="ota adopt SLOT HEADER")
     results: dict[str, Answer] = {}
     answer["slots"] = results
     for slot in slots:
-        results[slot.name] = _verify(device, slot)
+        results[slot.name] = _verify(device, slot, args.repair)
     for name, result in results.items():
-        if result["damaged_chunks"]:
+        if result["damaged_chunks"] and not result["repaired"]:
             raise DeviceError(
                 "slot-damaged",
                 f"slot {name!r} differs from its manifest",
                 expected=f"{result['chunks']} chunks",
                 found=f"{result['damaged_chunks']} damaged, the first at {result['first_damage']}",
+                hint=None if slot == device.config.running else "ota verify --repair",
             )
-    if not slots:
-        raise DeviceError("slot-no-manifest", "no slot's manifest is known", hint="ota adopt SLOT HEADER")
 
 
 def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
@@ -153,7 +156,7 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
                 expected=f"{len(header)} chunks",
                 found="0",
             )
-        device.manifests.commit(slot.name, header, args.version)
+        device.manifests.commit(slot.name, header, args.version, args.url)
     answer |= {"slot": slot.name, "chunks": len(header), "damaged_chunks": len(bad)}
 
 
@@ -200,10 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     verb(Verb.STATUS)
     adding = verb(Verb.VERIFY)
     adding.add_argument("slot", metavar="SLOT", nargs="?")
+    adding.add_argument("--repair", action="store_true", help="mend from the running slot, or by range")
     adding = verb(Verb.ADOPT)
     adding.add_argument("slot", metavar="SLOT")
     adding.add_argument("header", metavar="HEADER", type=Path)
     adding.add_argument("--version", default="", help="of the software that the slot holds, for `ota status`")
+    adding.add_argument("--url", default="", help="where its .zck is published, for `ota verify --repair`")
     return parser
 
 
@@ -263,8 +268,9 @@ def _slot_status(device: Device, slot: Slot) -> Answer:
     }
 
 
-def _verify(device: Device, slot: Slot) -> Answer:
-    header = device.manifests.get(slot.name)
+def _verify(device: Device, slot: Slot, repair: bool) -> Answer:
+    manifests = device.manifests
+    header = manifests.get(slot.name)
     if header is None:
         raise DeviceError(
             "slot-no-manifest",
@@ -273,12 +279,27 @@ def _verify(device: Device, slot: Slot) -> Answer:
         )
     with Target(device.path(slot)) as target:
         bad = damaged(header, target, device.progress)
-    return {
+    answer: Answer = {
         "chunks": len(header),
         "damaged_chunks": len(bad),
         "verified_bytes": header.image_size,
         "first_damage": header.offset(bad[0]) if bad else None,
+        "repaired": False,
     }
+    if bad and repair:
+        with _locked(device.config.state_dir):
+            answer |= asdict(_repair(device, slot, header, bad))
+        answer["repaired"] = True
+    return answer
+
+
+def _repair(device: Device, slot: Slot, header: zchunk.Header, bad: list[int]) -> Cost:
+    """Mend a slot from the running one, else from where its image was published."""
+    record = device.manifests.record(slot.name)
+    content = Content(header, record.version if record else "", record.url if record else "")
+    job = slotsync.repair(device, device.writable(slot.device), content, bad)
+    job.check()
+    return job.run()
 
 
 def _read_header(path: Path) -> bytes:

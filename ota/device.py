@@ -104,6 +104,6 @@ class Device:
             written = stream.write(blocks, target, offset, image, self.progress)
             manifest = stream.read_back(target, offset, written, self.progress)
         if place.slot and not offset:
-            self.manifests.commit(place.slot.name, manifest, version)
+            self.manifests.commit(place.slot.name, manifest, version, url="")
         assert written.size is not None
         return Cost(written_bytes=written.size, verified_bytes=written.size)

@@ -33,6 +33,7 @@ class Update:
     signer: str
     jobs: tuple[Job, ...]
     cost: Cost
+    running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
 
 
 def decide(
@@ -66,7 +67,7 @@ def decide(
             expected=f"<= {max_download} bytes",
             found=cost.fetched_bytes,
         )
-    return Update(description, signed.signer, jobs, cost)
+    return Update(description, signed.signer, jobs, cost, device.config.running.bootenv)
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:
@@ -81,7 +82,7 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
     """
     for job in update.jobs:
         job.check()
-    _say(bootloader, update, UpdateState.IN_PROGRESS)
+    _begin(bootloader, update)
     try:
         cost = reduce(add, (job.run() for job in update.jobs), Cost())
         _commit(bootloader, update)
@@ -129,8 +130,9 @@ def _decide(
     return handlers[entry.type](entry, payloads[entry.filename], device, description.version)
 
 
-def _say(bootloader: Bootloader, update: Update, state: UpdateState) -> None:
-    bootloader.apply(_changes(update, state))
+def _begin(bootloader: Bootloader, update: Update) -> None:
+    """Switch back, too, where an earlier update had switched to what is about to be overwritten."""
+    bootloader.apply({**update.running, **_changes(update, UpdateState.IN_PROGRESS)})
 
 
 def _commit(bootloader: Bootloader, update: Update) -> None:
@@ -141,7 +143,7 @@ def _commit(bootloader: Bootloader, update: Update) -> None:
 
 def _say_failed(bootloader: Bootloader, update: Update) -> None:
     try:
-        _say(bootloader, update, UpdateState.FAILED)
+        bootloader.apply(_changes(update, UpdateState.FAILED))
     except OtaError as error:
         # The first error is the one to report; the environment still says "in progress".
         _log.error("%s", error)

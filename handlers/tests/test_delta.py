@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_the_boot_environment_is_switched_at_the_end(world: World) -> None:
     assert world.environment.read_text() == "boot_slot=b\nustate=1\n"
 
 
+def test_a_slot_is_not_booted_while_it_is_written_even_if_it_was_switched_to_before(world: World) -> None:
+    world.ota("install", package(world))
+    assert "boot_slot=b" in world.environment.read_text()
+    swu = package(world, "v1")
+    world.slot_a.write_bytes(bytes(SLOT_SIZE))  # so that something has to be fetched
+    (world.publish / "v1.ext4.zck").rename(world.publish / "away")
+    (world.publish / "v1.ext4.zck").write_bytes(
+        (world.publish / "away").read_bytes()[:-300_000] + bytes(300_000)
+    )
+    try:
+        failed = world.ota("install", swu)
+    finally:
+        (world.publish / "away").rename(world.publish / "v1.ext4.zck")
+    assert failed.code == "digest-mismatch", failed
+    assert world.environment.read_text() == "boot_slot=a\nrecovery_status=failed\nustate=3\n"
+
+
 def test_an_update_that_is_there_already_costs_nothing(world: World) -> None:
     world.ota("install", package(world))
     before = fetched(world)
@@ -131,6 +149,49 @@ def test_slots_know_what_they_hold(world: World) -> None:
     broken = world.ota("verify", "b")
     assert broken.code == "slot-damaged"
     assert broken.answer["slots"]["b"]["damaged_chunks"] == 1  # type: ignore[index]  # JSON
+
+
+def rot(world: World, places: list[int]) -> None:
+    slot = bytearray(world.slot_b.read_bytes())
+    for place in places:
+        slot[place] ^= 0x10
+    world.slot_b.write_bytes(slot)
+
+
+def test_repair_mends_from_the_running_slot_and_by_range(world: World) -> None:
+    adopt(world)
+    world.ota("install", package(world))
+    chance = random.Random(4)
+    rot(world, [chance.randrange(IMAGE_SIZE) for _ in range(100)])
+    assert world.ota("verify", "b").code == "slot-damaged"
+    before = fetched(world)
+    repaired = world.ota("verify", "b", "--repair")
+    assert repaired.status == 0, repaired
+    assert world.holds(world.slot_b, world.v2)
+    result = repaired.answer["slots"]["b"]  # type: ignore[index]  # JSON
+    assert result["damaged_chunks"] > 0
+    assert result["copied_bytes"] > 0
+    assert result["fetched_bytes"] == fetched(world) - before
+    assert world.ota("verify", "b").status == 0
+
+
+def test_repair_of_what_the_running_slot_has_needs_no_server(world: World) -> None:
+    adopt(world)
+    world.ota("install", package(world, "v1"))
+    rot(world, [5_000_000, 9_000_000])
+    before = fetched(world)
+    assert world.ota("verify", "--repair").status == 0
+    assert world.holds(world.slot_b, world.v1)
+    assert fetched(world) == before
+
+
+def test_the_running_slot_is_not_repaired(world: World) -> None:
+    adopt(world)
+    damaged = bytearray(world.slot_a.read_bytes())
+    damaged[2_000_000] ^= 1
+    world.slot_a.write_bytes(damaged)
+    assert world.ota("verify", "a", "--repair").code == "slot-running"
+    assert world.slot_a.read_bytes() == damaged
 
 
 def test_what_lies_behind_the_image_is_left_alone(world: World) -> None:

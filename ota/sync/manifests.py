@@ -29,6 +29,7 @@ class Record:
     since: int  # seconds since 1970
     manifest_sha256: str
     image_size: int  # bytes
+    url: str  # of the published .zck, for repairs; empty where unknown
 
 
 class Manifests:
@@ -67,13 +68,14 @@ class Manifests:
         for path in (self._record(slot), self._path(slot), self._pending(slot)):
             remove(path)
 
-    def commit(self, slot: str, header: zchunk.Header, version: str) -> None:
+    def commit(self, slot: str, header: zchunk.Header, version: str, url: str) -> None:
         """Durably note that the slot was proved to hold this."""
         record = Record(
             version=version,
             since=int(time.time()),
             manifest_sha256=hashlib.sha256(header.data).hexdigest(),
             image_size=header.image_size,
+            url=url,
         )
         replace(self._path(slot), header.data)
         replace(self._record(slot), json.dumps(asdict(record)).encode())

@@ -1,8 +1,8 @@
 """The real SWUpdate on the device of a `World`: same slots, under the names that the board gives them.
 
-It has a /dev of its own, with the world's slot files and nothing that a package could harm, and a folder of its
-own for its sockets. It has no process ids of its own, because it names further sockets, which the whole machine
-shares, by them. What it forked ends when it ends.
+It has a /dev of its own, with the world's slot files and nothing that a package could harm, and a folder of
+its own for its sockets. It has no process ids of its own, because it names further sockets, which the whole
+machine shares, by them. What it forked ends when it ends.
 
 What Debian's two versions need: a certificate (`-k`), board and revision (`-H`), for a `delta` over TLS the
 server's authority in a configuration file, and nothing of /etc. They keep no boot environment (`none`), so

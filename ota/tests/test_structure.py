@@ -32,6 +32,9 @@ ARROWS: dict[str, set[str]] = {
     "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.io", "ota.trust"},
     "ota.device": {"ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.sync"},
     "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
+    "ota.slotsync": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
+    },
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
@@ -42,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io", "ota.sync",
-        "ota.device", "ota.job",
+        "ota.device", "ota.job", "ota.slotsync",
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",
