@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -84,10 +83,13 @@ class HttpSource:
         missing = Missing(ranges)
         failures = 0
         while missing:
+            before = (missing.size, self._ability)
             try:
                 for offset, data in self._ask(missing):
                     failures = 0
                     yield offset, data
+                if before == (missing.size, self._ability):
+                    raise _BrokenError("the answer holds nothing that was asked for")
             except _BrokenError as broken:
                 failures += 1
                 if failures > self._network.retries:
@@ -146,7 +148,7 @@ class HttpSource:
         self._check_size(total)
         if len(wanted) > 1 and given.stop < wanted[-1].stop:
             self._ability = _Ability.SINGLE  # it answers the first range only
-        yield from _read(_Body(response), given.start)
+        yield from _read(_Limit(_Body(response), len(given)), given.start)
 
     def _check_size(self, total: int | None) -> None:
         if None not in (self._size, total) and self._size != total:
@@ -191,7 +193,7 @@ def send(session: requests.Session, url: str, network: Network, headers: dict[st
         NetworkError: "http-status", "http-protocol".
         _BrokenError: a status that is worth another try.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise NetworkError("http-protocol", "URL", expected="http:// or https://", found=url)
     response = session.get(url, headers=headers, stream=True, timeout=network.timeout_s)
     status = response.status_code
@@ -268,6 +270,19 @@ class _Body:
 
     def read(self, size: int, /) -> bytes:
         data: bytes = self._raw.read(size)
+        return data
+
+
+class _Limit:
+    """At most so many bytes of a reader: what follows was never asked for, and may never end."""
+
+    def __init__(self, source: Reader, limit: int) -> None:
+        self._source = source
+        self._left = limit
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(min(size, self._left))
+        self._left -= len(data)
         return data
 
 

@@ -21,6 +21,11 @@ class Missing:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
+    @property
+    def size(self) -> int:
+        """How many bytes are missing."""
+        return sum(map(len, self._ranges))
+
     def first(self, count: int) -> list[Range]:
         """The first `count` ranges that are still missing, or fewer."""
         return self._ranges[:count]
