@@ -15,7 +15,8 @@ help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: setup ## build an update of a small Debian and install it, step by step
-	@bench/images/make_images.sh demo
+	@$(RUN) bench/tools/get.py nginx
+	@$(RUN) bench/images/make_images.sh demo
 	@$(RUN) python bench/demo.py
 
 test: setup tools ## run the tests; ARGS="-k word" for some
@@ -25,11 +26,11 @@ test-compat: setup tools ## run the tests against stock SWUpdate
 	@$(RUN) pytest -m compat $(ARGS)
 
 bench: setup tools ## measure; BENCH=name for which (default: install), JSON=1 for figures
-	@bench/images/make_images.sh bench
+	@$(RUN) bench/images/make_images.sh bench
 	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
 
 lint: setup ## check style, types and scripts
-	@bench/tools/get.py shellcheck
+	@$(RUN) bench/tools/get.py shellcheck
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy

@@ -5,10 +5,12 @@ A test that lacks a program skips and names it; in CI, where nothing may be lack
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from ota.tests.world import World
 
 _TOOLS = Path(__file__).parent / "build" / "tools" / "bin"
 _SYSTEM = ("/usr/sbin", "/sbin")  # not on everybody's PATH, and mkfs.ext4 is there
@@ -20,6 +22,22 @@ os.environ["PATH"] = os.pathsep.join([str(_TOOLS), os.environ.get("PATH", os.def
 def tool() -> Callable[[str], Path]:
     """Finds an outside program by name."""
     return _find
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
+    """One device, its vendor and a web server for all tests of a module."""
+    world = World(tmp_path_factory.mktemp("world"), tool)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(shared: World) -> World:
+    """The device as it left the factory."""
+    shared.reset()
+    shared.write_config()
+    return shared
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

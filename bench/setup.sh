@@ -50,7 +50,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: these packages are needed (names as in Debian 12 or later): ${missing[*]}" >&2
-    echo "setup: python3 must be 3.11 or later; PYTHON=/path/to/python3 names another one." >&2
+    [ "$python" != false ] || echo "setup: no python3 >= 3.11 is on PATH; PYTHON=/path/to/python3 names one." >&2
     exit 1
 fi
 

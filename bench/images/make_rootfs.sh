@@ -9,6 +9,8 @@ set -euo pipefail
 usage="usage: make_rootfs.sh demo|bench v1|v2|v3 TAR"
 recipe=${1:?$usage} release=${2:?$usage} tar=${3:?$usage}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1735689600}   # 2025-01-01: no file is younger
+export PYTHONDONTWRITEBYTECODE=1   # else programs of the image leave byte code that names the time
+umask 022
 
 # shellcheck source=/dev/null
 . /etc/os-release

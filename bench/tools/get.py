@@ -21,7 +21,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "build" / "tools"
 
 # Debian 12's suites on every Debian, so that every machine compares with the same programs.
 STABLE, BACKPORTS = "bookworm", "bookworm-backports"
-NATIVE = "native"  # this machine's own suite, for scripts: its interpreters run them
+NATIVE = "native"  # this machine's own suite: for what works with its apt, or is held against its libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Tool:
     suite: str
     program: str  # path in the first package
     packages: tuple[str, ...]  # the others are libraries loaded at run time
-    environment: str = ""  # for the wrapper; $root is the folder of the suite
+    environment: str = ""  # of the program; $root is the folder of the suite
 
 
 ALL = (
@@ -49,7 +49,7 @@ ALL = (
     Tool("mkfs.ext4", "1.47.1+", BACKPORTS, "sbin/mkfs.ext4", ("e2fsprogs", "libarchive13"),
          environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
     Tool("debugfs", "1.47.1+", BACKPORTS, "sbin/debugfs", ("e2fsprogs",)),
-    Tool("rdiff", "2.3+", STABLE, "usr/bin/rdiff", ("rdiff",)),
+    Tool("rdiff", "2.3+", NATIVE, "usr/bin/rdiff", ("rdiff",)),
     Tool("nginx", "1.18+", STABLE, "usr/sbin/nginx", ("nginx",)),
     Tool("mksquashfs", "4.5+", STABLE, "usr/bin/mksquashfs", ("squashfs-tools",)),
     Tool("unsquashfs", "4.5+", STABLE, "usr/bin/unsquashfs", ("squashfs-tools",)),
@@ -63,26 +63,12 @@ ALL = (
          environment='PATH="$root/usr/bin:$PATH"'),
 )  # fmt: skip
 
-# Dependencies that only installing needs, declared as installed. All else counts as missing, so that apt
-# fetches whatever a program needs in order to run.
-_NOT_TO_RUN = ("debconf", "dpkg", "init-system-helpers", "iproute2", "logsave", "mount", "systemd",
-               "sysuser-helper", "tar")  # fmt: skip
-_INSTALLED = f"""\
-Package: not-needed-to-run
-Status: install ok installed
-Version: 1
-Architecture: all
-Maintainer: nobody
-Description: dependencies that only installing needs
-Provides: {", ".join(f"{name} (= 9999)" for name in _NOT_TO_RUN)}
-"""
-
-_WRAPPER = """\
-#!/bin/sh
-# {tool!r}
-root="${{0%/*}}/../{tool.suite}"
-{tool.environment} exec {start} "$@"
-"""
+# Needed only for installing, or there wherever apt is: declared as installed. All else counts as missing, so
+# that apt fetches whatever a program needs in order to run.
+_DECLARED = (
+    "apt", "debconf", "dpkg", "init-system-helpers", "iproute2", "logsave", "mount", "perl", "python3",
+    "systemd", "sysuser-helper", "tar",
+)  # fmt: skip
 
 
 def get(tools: Sequence[Tool]) -> None:
@@ -91,17 +77,33 @@ def get(tools: Sequence[Tool]) -> None:
         return
     with _locked(TOOLS / "lock"):
         missing = [tool for tool in tools if not _is_there(tool)]
-        suites = sorted({tool.suite for tool in missing})
+        suites = sorted({_suite(tool) for tool in missing})
         if missing:
             _update(suites)
         for suite in suites:
-            _get_suite(suite, [tool for tool in missing if tool.suite == suite])
+            _get_suite(suite, [tool for tool in missing if _suite(tool) == suite])
+
+
+def _suite(tool: Tool) -> str:
+    """The suite as the archive names it. Ubuntu has no bookworm: its own release stands for it."""
+    distribution, codename = release()
+    if tool.suite == NATIVE:
+        return codename
+    return tool.suite if distribution == "debian" else tool.suite.replace(STABLE, codename)
 
 
 def _is_there(tool: Tool) -> bool:
     """Whether the wrapper, which is written last, is that of this very line of the table."""
-    wrapper = TOOLS / "bin" / tool.name
-    return wrapper.exists() and repr(tool) in wrapper.read_text()
+    wrapper = _wrapper(tool)
+    return wrapper.exists() and wrapper.read_text().startswith(_head(tool))
+
+
+def _wrapper(tool: Tool) -> Path:
+    return TOOLS / "bin" / tool.name
+
+
+def _head(tool: Tool) -> str:
+    return f'#!/bin/sh\n# {tool}\nroot="${{0%/*}}/../{_suite(tool)}"\n'
 
 
 @contextmanager
@@ -113,48 +115,40 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _get_suite(suite: str, tools: Sequence[Tool]) -> None:
-    print("tools:", *(tool.name for tool in tools), f"({_archive_name(suite)})", flush=True)
-    debs = _download(suite, sorted({package for tool in tools for package in tool.packages}))
+    print(f"tools: {' '.join(tool.name for tool in tools)} ({suite})", flush=True)
+    packages = sorted({package for tool in tools for package in tool.packages})
+    archives = TOOLS / "apt" / "archives"
+    for left_over in archives.glob("*.deb"):
+        left_over.unlink()
+    _apt_get("install", "--download-only", "--yes", "--target-release", suite, *packages)
+    debs = list(archives.glob("*.deb"))
     for tool in tools:
         _check_version(tool, debs)
     for deb in debs:
         subprocess.run(["dpkg", "-x", deb, TOOLS / suite], check=True)
+        deb.unlink()
     for tool in tools:
         _write_wrapper(tool)
-    for deb in debs:
-        deb.unlink()
-
-
-def _archive_name(suite: str) -> str:
-    """A suite as the archive names it: Ubuntu has no bookworm, its own release stands for it."""
-    distribution, codename = release()
-    if suite == NATIVE:
-        return codename
-    return suite if distribution == "debian" else suite.replace(STABLE, codename)
 
 
 def _update(suites: Sequence[str]) -> None:
     apt = TOOLS / "apt"
     for folder in (apt / "lists" / "partial", apt / "archives" / "partial", TOOLS / "bin"):
         folder.mkdir(parents=True, exist_ok=True)
-    (apt / "status").write_text(_INSTALLED)
-    needed = {_archive_name(suite) for suite in (STABLE, *suites)}  # backports lean on the release itself
+    architecture = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+    stanza = (
+        f"Status: install ok installed\nVersion: 9999\nArchitecture: {architecture}\nMulti-Arch: allowed\n"
+    )
+    (apt / "status").write_text("".join(f"Package: {name}\n{stanza}\n" for name in _DECLARED))
+    needed = {
+        *suites,
+        *(suite.removesuffix("-backports") for suite in suites),
+    }  # backports lean on their release
     (apt / "sources.list").write_text("".join(f"{deb_line(suite)}\n" for suite in sorted(needed)))
     _apt_get("update")
 
 
-def _download(suite: str, packages: Sequence[str]) -> list[Path]:
-    archives = TOOLS / "apt" / "archives"
-    for left_over in archives.glob("*.deb"):
-        left_over.unlink()
-    if suite == NATIVE:
-        _apt_get("download", *(f"{package}/{_archive_name(suite)}" for package in packages), cwd=archives)
-    else:
-        _apt_get("install", "--download-only", "--yes", "-t", _archive_name(suite), *packages)
-    return list(archives.glob("*.deb"))
-
-
-def _apt_get(*arguments: str, cwd: Path | None = None) -> None:
+def _apt_get(*arguments: str) -> None:
     """Runs apt-get on the private state; of the machine's settings only those for the network matter."""
     apt = TOOLS / "apt"
     settings = {
@@ -167,8 +161,8 @@ def _apt_get(*arguments: str, cwd: Path | None = None) -> None:
         "Dir::State::status": apt / "status",
         "Dir::Cache": apt,
         "Dir::Cache::archives": apt / "archives",
-        "Debug::NoLocking": "true",  # ours is there, and root's is nobody else's
-        "APT::Sandbox::User": "root",  # a sandboxed download could not enter a private folder
+        "Debug::NoLocking": "true",  # we hold a lock of our own, and need not wait for the machine's
+        "APT::Sandbox::User": "root",  # another user could not enter a private folder
         "APT::Install-Recommends": "false",
         "APT::Update::Error-Mode": "any",
         "APT::Get::AllowUnauthenticated": "false",
@@ -176,7 +170,7 @@ def _apt_get(*arguments: str, cwd: Path | None = None) -> None:
         "Acquire::Languages": "none",
     }
     options = [f"-o{name}={value}" for name, value in settings.items()]
-    result = subprocess.run(["apt-get", "-qq", *options, *arguments], cwd=cwd, capture_output=True, text=True)
+    result = subprocess.run(["apt-get", "-qq", *options, *arguments], capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(f"apt-get {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
 
@@ -191,11 +185,11 @@ def _check_version(tool: Tool, debs: Sequence[Path]) -> None:
     else:
         good = upstream.startswith(tool.version)
     if not good:
-        sys.exit(f"{tool.name}: {package} {tool.version} is needed; {_archive_name(tool.suite)} has {found}.")
+        sys.exit(f"{tool.name}: {package} {tool.version} is needed; {_suite(tool)} has {found}.")
 
 
 def _write_wrapper(tool: Tool) -> None:
-    root = TOOLS / tool.suite
+    root = TOOLS / _suite(tool)
     start = f'"$root/{tool.program}"'
     if (root / tool.program).read_bytes()[:2] != b"#!":
         # Through its own dynamic linker instead of LD_LIBRARY_PATH, which programs it starts would inherit.
@@ -205,11 +199,10 @@ def _write_wrapper(tool: Tool) -> None:
         libraries = f"$root/lib/{linker.parent.name}:$root/usr/lib/{linker.parent.name}"
         name = Path(tool.program).name
         start = f'"$root/{linker.relative_to(root)}" --library-path "{libraries}" --argv0 {name} {start}'
-    wrapper = TOOLS / "bin" / tool.name
-    draft = wrapper.with_name(f".{tool.name}")
-    draft.write_text(_WRAPPER.format(tool=tool, start=start))
+    draft = _wrapper(tool).with_name(f".{tool.name}")
+    draft.write_text(f'{_head(tool)}{tool.environment} exec {start} "$@"\n')
     draft.chmod(0o755)
-    draft.replace(wrapper)
+    draft.replace(_wrapper(tool))
 
 
 def main(names: Sequence[str]) -> None:

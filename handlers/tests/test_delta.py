@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,8 @@ import pytest
 from ota.tests.world import IMAGE_SIZE, SLOT_SIZE, World, sha256
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    world.make_delta(world.v1)
-    world.make_delta(world.v2)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def world(shared: World) -> World:
-    shared.reset()
-    shared.write_config()
-    return shared
-
-
 def package(world: World, image: str = "v2", source: str = "/dev/mmcblk0p2") -> Path:
-    header = world.folder / f"{image}.ext4.zck-header"
+    _, header = world.make_delta(getattr(world, image))
     entry = (
         f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
         f'sha256 = "{sha256(header)}"; properties: {{ url = "{world.server.url}/{image}.ext4.zck"; '
@@ -43,7 +26,7 @@ def package(world: World, image: str = "v2", source: str = "/dev/mmcblk0p2") -> 
 
 
 def adopt(world: World) -> None:
-    assert world.ota("adopt", "a", world.folder / "v1.ext4.zck-header").status == 0
+    assert world.ota("adopt", "a", world.make_delta(world.v1)[1]).status == 0
 
 
 def fetched(world: World) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,19 +14,6 @@ from ota.tests import stock
 from ota.tests.world import IMAGE_SIZE, World, sha256
 
 Damage = Callable[[World], None]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def world(shared: World) -> World:
-    shared.reset()
-    return shared
 
 
 @pytest.fixture(scope="module")

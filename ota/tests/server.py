@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
@@ -29,6 +30,8 @@ http {{
     server {{ listen 127.0.0.1:{plain_port}; root {root}; {extra} }}
 }}
 """
+
+_SETTLED = "/-settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,13 @@ class Server:
 
     def requests(self) -> list[Request]:
         """What was answered so far."""
-        time.sleep(0.05)  # nginx writes the line after the last byte was sent
+        self._settle()
         pattern = re.compile(r'(\S+) (\S+) (\d+) (\d+) "([^"]*)" (\d+)')
         lines = map(pattern.fullmatch, (self._folder / "access.log").read_text().splitlines())
         return [
             Request(line[1], line[2], int(line[3]), int(line[4]), line[5], int(line[6]))
             for line in lines
-            if line
+            if line and line[2] != _SETTLED
         ]
 
     def close(self) -> None:
@@ -106,6 +109,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _settle(self) -> None:
+        """nginx writes a request's line after its last byte, but before its one worker turns to the next."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.plain_port, timeout=10)
+        connection.request("HEAD", _SETTLED)
+        connection.getresponse()
+        connection.close()
 
     def _wait_until_up(self) -> None:
         context = ssl.create_default_context(cafile=str(self.ca))

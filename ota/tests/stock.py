@@ -4,9 +4,9 @@ It has a /dev of its own, with the world's slot files and nothing that a package
 its own for its sockets. It has no process ids of its own, because it names further sockets, which the whole
 machine shares, by them. What it forked ends when it ends.
 
-What Debian's two versions need: a certificate (`-k`), board and revision (`-H`), for a `delta` over TLS the
-server's authority in a configuration file, and nothing of /etc. They keep no boot environment (`none`), so
-`-M -m` and what they would set is only in their log.
+Debian's two versions need a certificate (`-k`), board and revision (`-H`), for a `delta` over TLS the
+server's authority in a configuration file, and nothing of /etc. They keep no boot environment (`none`, hence
+`-M -m`): what they would set stands in their log.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ shift
 exec "$@"
 """
 
-# `globals` has to be there. Without `delta` any server's certificate is taken; `delta` without `nocheckcert`
-# decides that by memory that was never set.
+# `globals` has to be there. 2024.12 takes any server's certificate where there is no `delta`, and decides by
+# memory that was never set where `delta` has no `nocheckcert`; 2022.12 takes any whatever stands here.
 _CONFIG: Final = """\
 globals: {{ }};
 delta: {{ cafile = "{ca}"; nocheckcert = false; retry = 1; retrywait = 1; }};
@@ -77,7 +77,7 @@ def install(world: World, program: str, package: Path, *, trust: Path | None = N
     _make_dev(folder / "dev", world)
     (folder / "tmp").mkdir()
     (folder / "swupdate.cfg").write_text(_CONFIG.format(ca=world.server.ca))
-    command = [*_unshare(), "sh", "-c", _SCRIPT, "sh", folder / "dev", world.tool(program)]
+    command = [*_unshare(world), "sh", "-c", _SCRIPT, "sh", folder / "dev", world.tool(program)]
     command += ["-v", "-f", folder / "swupdate.cfg", "-k", trust or world.certificate, "-H", "demo:1.0"]
     command += ["-e", "stable,copy-b", "-M", "-m", "-i"]
     if program == BOOKWORM:
@@ -143,7 +143,7 @@ def _make_dev(folder: Path, world: World) -> None:
         (folder / Path(slot.device).name).symlink_to(slots[slot.name])
 
 
-def _unshare() -> list[str | Path]:
+def _unshare(world: World) -> list[str | Path]:
     """Whoever is not root becomes root in a user namespace, to be allowed to mount."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *user, "--mount"]
+    return [world.tool("unshare"), *user, "--mount"]

@@ -6,8 +6,6 @@ The table says what stock does, and where we refuse what stock takes, why; here 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +17,6 @@ pytestmark = pytest.mark.compat
 
 PAYLOAD = bytes(range(251)) * 40
 SLOT_SIZE = 64 << 10  # bytes; small slots are quickly compared
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    yield world
-    world.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,13 +39,13 @@ def delta_entry(world: World, header: Path, **replaced: str) -> str:
 
 
 def good(world: World) -> Path:
-    header = world.folder / "v2.ext4.zck-header"
+    _, header = world.make_delta(world.v2)
     return world.make_package(world.description(delta_entry(world, header)), header)
 
 
 def with_entry(**replaced: str) -> Build:
     def build(world: World) -> Path:
-        header = world.folder / "v2.ext4.zck-header"
+        _, header = world.make_delta(world.v2)
         return world.make_package(world.description(delta_entry(world, header, **replaced)), header)
 
     return build
@@ -65,7 +65,7 @@ def with_header(change: Callable[[bytes], bytes]) -> Build:
 
     def build(world: World) -> Path:
         header = world.folder / "strange.zck-header"
-        header.write_bytes(change((world.folder / "v2.ext4.zck-header").read_bytes()))
+        header.write_bytes(change(world.make_delta(world.v2)[1].read_bytes()))
         return world.make_package(world.description(delta_entry(world, header)), header)
 
     return build
@@ -136,21 +136,6 @@ def longer_chunk(body: bytes) -> bytes:
     while not body[lengths] & 0x80:  # the coded length
         lengths += 1
     return body[: lengths + 1] + bytes([body[lengths + 1] ^ 1]) + body[lengths + 2 :]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    world.make_delta(world.v2)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def world(shared: World) -> World:
-    shared.reset()
-    shared.write_config()
-    return shared
 
 
 CASES: list[tuple[str, Build, str]] = [
@@ -317,16 +302,16 @@ class TestServers:
         check(world, with_entry(url=f'"{url}/v2.ext4.zck"')(world), "tls")
 
     def test_another_file_of_another_length(self, world: World) -> None:
-        (world.publish / "other.zck").write_bytes((world.publish / "v2.ext4.zck").read_bytes() + b"x")
+        (world.publish / "other.zck").write_bytes(world.make_delta(world.v2)[0].read_bytes() + b"x")
         check(world, with_entry(url=f'"{world.server.url}/other.zck"')(world), "server-content")
 
     def test_other_bytes(self, world: World) -> None:
-        size = (world.publish / "v2.ext4.zck").stat().st_size
+        size = world.make_delta(world.v2)[0].stat().st_size
         (world.publish / "other.zck").write_bytes(os.urandom(size))
         check(world, with_entry(url=f'"{world.server.url}/other.zck"')(world), "digest-mismatch")
 
     def test_too_few_bytes(self, world: World) -> None:
-        data = (world.publish / "v2.ext4.zck").read_bytes()
+        data = world.make_delta(world.v2)[0].read_bytes()
         (world.publish / "short.zck").write_bytes(data[: len(data) // 2])
         check(world, with_entry(url=f'"{world.server.url}/short.zck"')(world), "server-content")
 

@@ -10,7 +10,7 @@ import json
 import lzma
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,20 +22,6 @@ from ota.tests.world import World, sha256
 pytestmark = pytest.mark.compat
 
 Make = Callable[[World], Path]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def world(shared: World) -> World:
-    shared.reset()
-    shared.write_config()
-    return shared
 
 
 def plain(data: bytes) -> bytes:

@@ -103,12 +103,13 @@ class World:
         return slot.read_bytes()[:IMAGE_SIZE] == image.read_bytes()
 
     def make_delta(self, image: Path) -> tuple[Path, Path]:
-        """Publish an image with zck; returns (.zck, header file)."""
+        """Publish an image with zck, once; returns (.zck, header file)."""
         published = self.publish / f"{image.name}.zck"
-        self._run("zck", "-u", "--chunk-hash-type", "sha256", "-o", published, image)
-        data = published.read_bytes()
         header = self.folder / f"{image.name}.zck-header"
-        header.write_bytes(zchunk.parse(data).data)
+        if header.exists():
+            return published, header
+        self._run("zck", "-u", "--chunk-hash-type", "sha256", "-o", published, image)
+        header.write_bytes(zchunk.parse(published.read_bytes()).data)
         return published, header
 
     def description(self, images: str, mode: str = "copy-b", bootenv: str = "boot_slot=b") -> str:

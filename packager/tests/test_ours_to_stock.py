@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -31,13 +31,6 @@ IMAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), tool)
-    yield world
-    world.close()
-
-
 @pytest.fixture
 def world(shared: World) -> World:
     shared.reset()
@@ -53,9 +46,10 @@ def packages(shared: World) -> Mapping[str, Path]:
 def build(world: World, name: str, image: str, *, file: str = "v2.ext4", sign: str = "") -> Path:
     """Build and publish a release of one image; without `sign`, with development keys."""
     release, output = world.folder / "release.toml", world.folder / "output" / name
+    word = re.sub(r"\W+", "-", name)
     release.write_text(
         f'name = "demo"\nversion = "2.0"\nboard = "demo"\n{sign}\n'
-        f'[[image]]\nname = "rootfs"\nfile = "{file}"\n{image.format(server=world.server.url)}\n'
+        f'[[image]]\nname = "{word}"\nfile = "{file}"\n{image.format(server=world.server.url)}\n'
     )
     keys = [] if sign else ["--dev-keys", str(world.folder / "keys")]
     assert cli.main(["build", str(release), "-o", str(output), "--quiet", *keys]) == 0
@@ -109,7 +103,7 @@ def asked(requests: Sequence[Request]) -> set[int]:
 def spared(world: World, image: Path) -> set[int]:
     """The bytes of the published file that nobody needs to fetch who looks: zeros, and what comes twice."""
     data = image.read_bytes()
-    header = zchunk.parse((world.publish / "rootfs-2.0.zck").read_bytes())
+    header = zchunk.parse((world.publish / "delta-2.0.zck").read_bytes())
     seen: set[bytes] = set()
     spare: set[int] = set()
     for number, chunk in enumerate(header):
@@ -128,14 +122,14 @@ def test_a_delta_asks_the_server_for_the_same_chunks_here_as_in_stock(
     start = len(world.server.requests())
     installs_here(world, packages["delta"])
     ours = asked(world.server.requests()[start:])
-    assert len(ours) == foreseen
+    assert 0 < len(ours) == foreseen
 
     world.reset()
     start = len(world.server.requests())
     assert stock_installs(world, program, packages["delta"]).installed
     theirs = asked(world.server.requests()[start:])
-    assert ours and ours <= theirs
-    assert theirs - ours <= spared(world, world.v2)
+    assert ours.issubset(theirs)
+    assert (theirs - ours).issubset(spared(world, world.v2))
 
 
 def test_what_is_new_twice_comes_to_us_once_and_to_stock_twice(world: World) -> None:
