@@ -9,15 +9,12 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ota.errors import DeviceError
-
-BLOCK: Final = 1 << 20  # bytes; what `scan` reads at a time
-ALIGNMENT: Final = 4096  # bytes; enough for O_DIRECT on every block device (open(2), NOTES)
+from ota.io.behind import ALIGNMENT, BLOCK, WriteBehind
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
 
@@ -44,7 +41,7 @@ class Target:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
             raise DeviceError(code, f"{path} cannot be opened: {error.strerror}") from error
         self.size = self._find_size(mode)
-        self.writable = writable
+        self._behind = WriteBehind(self._fd, _open_direct(path, os.O_WRONLY)) if writable else None
 
     def __enter__(self) -> Self:
         return self
@@ -55,12 +52,19 @@ class Target:
         self.close()
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Write what is pending; it is not durable yet. What `sync` would have failed on is lost."""
+        try:
+            self._flush()
+        finally:
+            if self._behind:
+                self._behind.close()
+            os.close(self._fd)
 
     def fileno(self) -> int:
         return self._fd
 
     def read_at(self, offset: int, length: int) -> bytes:
+        self._flush()
         pieces = []
         while length:
             try:
@@ -75,15 +79,16 @@ class Target:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def scan(self, start: int, stop: int) -> Iterator[memoryview]:
-        """See `BlockTarget`. Past the page cache, which costs a tenth of the processor time, too."""
-        # Aligned memory, which O_DIRECT needs; it goes when the last view of it does.
-        view = memoryview(mmap.mmap(-1, BLOCK))
-        with _direct(self.path) as descriptor:
+        """See `BlockTarget`."""
+        self._flush()
+        view = memoryview(mmap.mmap(-1, BLOCK))  # aligned, as O_DIRECT needs it; it goes with the last view
+        direct = _open_direct(self.path, os.O_RDONLY)
+        try:
             offset = start
             while offset < stop:
                 aligned = offset - offset % ALIGNMENT
                 try:
-                    got = os.preadv(descriptor, [view], aligned)
+                    got = os.preadv(direct, [view], aligned)
                 except OSError as error:
                     raise self._unreadable(aligned, error.strerror) from error
                 if aligned + got <= offset:
@@ -91,26 +96,33 @@ class Target:
                 end = min(aligned + got, stop)
                 yield view[offset - aligned : end - aligned]
                 offset = end
+        finally:
+            os.close(direct)
 
     def write_at(self, offset: int, data: bytes) -> None:
         if offset + len(data) > self.size:
             raise DeviceError(
                 "slot-size", f"{self.path} is too small", expected=f">= {offset + len(data)}", found=self.size
             )
-        view = memoryview(data)
-        while view:
-            try:
-                written = os.pwrite(self._fd, view, offset)
-            except OSError as error:
-                raise self._unwritable(offset, error) from error
-            offset += written
-            view = view[written:]
+        assert self._behind, "opened for reading"
+        try:
+            self._behind.put(offset, data)
+        except OSError as error:
+            raise self._unwritable(offset, error) from error
 
     def sync(self) -> None:
+        self._flush()
         try:
             os.fsync(self._fd)
             # Clean pages of a file and of a block device alike; the next read is the medium's.
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise self._unwritable(0, error) from error
+
+    def _flush(self) -> None:
+        try:
+            if self._behind:
+                self._behind.flush()
         except OSError as error:
             raise self._unwritable(0, error) from error
 
@@ -127,19 +139,14 @@ class Target:
         return DeviceError("slot-write", f"{self.path} cannot be written at {offset}: {error.strerror}")
 
 
-@contextmanager
-def _direct(path: Path) -> Iterator[int]:
-    """A descriptor for reading that goes past the page cache; tmpfs, which has no medium, knows none."""
+def _open_direct(path: Path, flags: int) -> int:
+    """A descriptor that goes past the page cache; tmpfs, which has no medium, knows none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+        return os.open(path, flags | os.O_CLOEXEC | os.O_DIRECT)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise DeviceError("slot-unreadable", f"{path} cannot be opened: {error.strerror}") from error
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        return os.open(path, flags | os.O_CLOEXEC)
 
 
 def same_file(left: Path, right: Path) -> bool:

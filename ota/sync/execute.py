@@ -37,6 +37,7 @@ class Sync:
         self._plan = plan
         self._source = source
         self._progress = progress
+        self._awaited = set(plan.numbers(Action.FETCH))
         self._fetched = self._fetch(plan.numbers(Action.FETCH))
         self._first: _Fetched | None = None
         self.drifted = 0  # chunks that were not what a manifest said
@@ -60,12 +61,12 @@ class Sync:
         Raises:
             OtaError: the target is not what it should be; it holds proved chunks and old ones.
         """
-        self._write_fetched(target, self._all_fetched())
-        bad = self._copy_and_zero(target, seeds)
+        bad = self._carry_out(target, seeds)
         for _ in range(MAX_ROUNDS):
             if bad:
                 self.drifted += len(bad)
-                self._write_fetched(target, self._fetch(bad))
+                for fetched in self._fetch(bad):
+                    self._put(target, fetched)
             target.sync()
             bad = damaged(self._header, target, self._progress)
             if not bad:
@@ -88,26 +89,34 @@ class Sync:
             verified_bytes=self._header.image_size,
         )
 
-    def _all_fetched(self) -> Iterator[_Fetched]:
-        if self._first:
-            yield self._first
-        yield from self._fetched
+    def _carry_out(self, target: BlockTarget, seeds: Sequence[BlockTarget]) -> list[int]:
+        """Take all steps in order of offset, so that the medium is written from front to back.
 
-    def _copy_and_zero(self, target: BlockTarget, seeds: Sequence[BlockTarget]) -> list[int]:
-        """Returns: chunks that no seed held as its manifest says."""
+        Returns:
+            Chunks that no seed held as its manifest says.
+        """
         bad: list[int] = []
-        total = self._plan.bytes_of(Action.COPY) + self._plan.bytes_of(Action.ZERO)
-        done = 0
         for step in self._plan.steps:
             if step.action is Action.COPY:
                 bad += self._copy(target, seeds[step.seed], step)
             elif step.action is Action.ZERO:
                 self._zero(target, step)
-            else:
-                continue
-            done += self._header.offset(step.stop) - self._header.offset(step.first)
-            self._progress(Event("copy", done, total))
+            elif step.action is Action.FETCH:
+                self._write_fetched(target, step)
+            self._progress(Event("write", self._header.offset(step.stop), self._header.image_size))
         return bad
+
+    def _write_fetched(self, target: BlockTarget, step: Step) -> None:
+        """Take chunks as they come, until those of this step are there; a server may answer in any order."""
+        for number in range(step.first, step.stop):
+            while number in self._awaited:
+                self._put(target, self._first or next(self._fetched))
+                self._first = None
+
+    def _put(self, target: BlockTarget, fetched: _Fetched) -> None:
+        for number in fetched.numbers:
+            self._write(target, self._header.offset(number), fetched.data)
+        self._awaited.difference_update(fetched.numbers)
 
     def _copy(self, target: BlockTarget, seed: BlockTarget, step: Step) -> Iterator[int]:
         shift = step.offset - self._header.offset(step.first)
@@ -141,11 +150,6 @@ class Sync:
     def _write(self, target: BlockTarget, offset: int, data: bytes) -> None:
         target.write_at(offset, data)
         self._written += len(data)
-
-    def _write_fetched(self, target: BlockTarget, chunks: Iterator[_Fetched]) -> None:
-        for fetched in chunks:
-            for number in fetched.numbers:
-                self._write(target, self._header.offset(number), fetched.data)
 
     def _fetch(self, numbers: Sequence[int]) -> Iterator[_Fetched]:
         """Fetch these chunks, each proved; a wrong one is asked for again."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ota.errors import DeviceError
-from ota.io.target import BLOCK, Target, is_mounted, same_file
+from ota.io.behind import BLOCK
+from ota.io.target import Target, is_mounted, same_file
 
 SIZE = 3 * BLOCK + 512  # bytes; a loop device cuts a file to whole sectors
 CONTENT = random.Random(5).randbytes(SIZE)
@@ -91,3 +92,42 @@ def test_the_same_slot_is_recognised_by_any_name(slot: Path, tmp_path: Path) -> 
 def test_what_nobody_mounted_is_not_mounted(slot: Path) -> None:
     assert not is_mounted(slot)
     assert not is_mounted(slot.parent / "none")
+
+
+def test_writes_of_any_size_in_any_order_arrive(slot: Path) -> None:
+    chance = random.Random(11)
+    expected = bytearray(CONTENT)
+    with Target(slot, writable=True) as target:
+        offset = 0
+        for _ in range(300):
+            if chance.random() < 0.3:
+                offset = chance.randrange(SIZE)
+            data = chance.randbytes(chance.choice([1, 511, 512, 4096, 5000, 70_000, 1_500_000]))[
+                : SIZE - offset
+            ]
+            target.write_at(offset, data)
+            expected[offset : offset + len(data)] = data
+            offset = (offset + len(data)) % SIZE
+        target.sync()
+        assert bool(b"".join(map(bytes, target.scan(0, SIZE))) == expected)
+    with Target(slot) as target:
+        assert bool(target.read_at(0, SIZE) == expected)
+
+
+def test_what_was_written_is_there_after_closing_and_to_read_before(slot: Path) -> None:
+    with Target(slot, writable=True) as target:
+        target.write_at(100, b"pending")
+        assert target.read_at(99, 9)[1:8] == b"pending"
+        target.write_at(5000, b"more")
+    with Target(slot) as target:
+        assert target.read_at(100, 7) + target.read_at(5000, 4) == b"pendingmore"
+
+
+def test_a_medium_that_fails_is_an_error(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with pytest.raises(DeviceError) as caught, Target(full, writable=True) as target:
+        target.size = SIZE
+        target.write_at(0, bytes(100))
+        target.sync()
+    assert caught.value.code == "slot-write"
