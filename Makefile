@@ -26,7 +26,7 @@ test-compat: setup tools ## run the tests against stock SWUpdate
 	@$(RUN) pytest -m compat $(ARGS)
 
 bench: setup tools ## measure; BENCH=name for which (default: install), JSON=1 for figures
-	@$(RUN) bench/images/make_images.sh bench
+	@$(RUN) KINDS=ext4 bench/images/make_images.sh bench
 	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
 
 lint: setup ## check style, types and scripts

@@ -1,7 +1,8 @@
 #!/bin/bash
 # make_images.sh demo|bench [RELEASE]: the images in build/images/demo (v1 and v2; ext4) or build/images/bench
 # (v1, v2 and v3; ext4, squashfs and erofs). Each is made once; the same packages give the same image.
-# Fetches the programs it needs (bench/tools); two releases are made at a time.
+# KINDS="ext4" makes fewer kinds of the latter. Fetches the programs it needs (bench/tools); two releases are
+# made at a time.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
