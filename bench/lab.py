@@ -79,25 +79,38 @@ def tool(name: str) -> Path:
     return Path(found)
 
 
+# Starts the program from a small process: the peak memory of a program counts that of who started it
+# (execve(2) keeps ru_maxrss), and this process is larger than some that it measures.
+_LAUNCHER: Final = """
+import os, sys
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+figures = (os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+os.write(int(sys.argv[1]), b"%d %f %d" % figures)
+"""
+
+
 def run(*command: str | Path, shown: bool = False) -> Run:
     """Run a program to its end; with `shown`, its progress goes to our stderr."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryFile("w+") as report,
+    ):
+        words = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(report.fileno()), *map(str, command)]
         start = time.monotonic()
-        words = [str(word) for word in command]
-        process = subprocess.Popen(words, stdout=output, stderr=None if shown else errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        return Run(
-            process.returncode,
-            output.read(),
-            errors.read(),
-            wall_s,
-            usage.ru_utime + usage.ru_stime,
-            usage.ru_maxrss * 1024,
+        subprocess.run(
+            words,
+            stdout=output,
+            stderr=None if shown else errors,
+            pass_fds=[report.fileno()],
+            check=True,
         )
+        wall_s = time.monotonic() - start
+        for file in (output, errors, report):
+            file.seek(0)
+        status, cpu_s, peak = report.read().split()
+        return Run(int(status), output.read(), errors.read(), wall_s, float(cpu_s), int(peak) * 1024)
 
 
 class Lab:
