@@ -1,7 +1,8 @@
 """Write-behind: what is written piece by piece reaches the medium in large aligned blocks.
 
-A block device's page cache takes ten times the processor time, and reads every page that is written in
-part. So whole pages go past it (O_DIRECT); only the ragged edges of a run of bytes go through it.
+A block device's page cache costs much processor time, and reads every page that is written in part. So
+whole pages go past it (O_DIRECT); only the ragged edges of a run of bytes go through it
+(docs/decisions/0003-past-the-page-cache.md).
 """
 
 from __future__ import annotations

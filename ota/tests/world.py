@@ -121,6 +121,13 @@ class World:
             f'bootenv: ( {{ name = "{name}"; value = "{value}"; }} ); }}; }}; }}\n'
         )
 
+    def raw_entry(self, image: Path) -> str:
+        """An image that is installed as it is."""
+        return (
+            f'{{ filename = "{image.name}"; type = "raw"; device = "/dev/mmcblk0p3"; '
+            f'sha256 = "{sha256(image)}"; }}'
+        )
+
     def make_package(self, description: str, *members: Path, name: str = "update.swu") -> Path:
         """Sign with openssl, pack with GNU cpio, as SWUpdate's documentation says."""
         folder = self.folder / "pack"
