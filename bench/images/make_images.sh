@@ -15,7 +15,8 @@ demo)
     releases=(v1 v2) kinds=(ext4) size=256M
     tools=(mmdebstrap mke2fs) ;;
 bench)
-    releases=(v1 v2 v3) kinds=(ext4 squashfs erofs) size=512M
+    releases=(v1 v2 v3) size=512M
+    read -ra kinds <<< "${KINDS:-ext4 squashfs erofs}"
     tools=(mmdebstrap mke2fs mksquashfs mkfs.erofs) ;;
 *)  echo "make_images.sh: no recipe '$recipe'" >&2; exit 1 ;;
 esac
