@@ -81,6 +81,8 @@ def test_a_slot_is_not_booted_while_it_is_written_even_if_it_was_switched_to_bef
     finally:
         (world.publish / "away").rename(world.publish / "v1.ext4.zck")
     assert failed.code == "digest-mismatch", failed
+    assert world.ota("status").answer["slots"]["b"]["content"] == "half written"  # type: ignore[index]  # JSON
+    assert world.ota("verify", "b").code == "slot-no-manifest"
     assert world.environment.read_text() == "boot_slot=a\nrecovery_status=failed\nustate=3\n"
 
 

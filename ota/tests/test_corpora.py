@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import random
 import subprocess
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from ota.errors import UpdateError
+from ota.errors import TrustError, UpdateError
 from ota.formats import zchunk
 from ota.native import zck
 from ota.native.chunker import Chunker
@@ -125,6 +127,19 @@ def test_what_zck_writes_in_any_mode_decodes(
     header = zchunk.parse(file)
     assert decoded(header, file) == image.read_bytes()
     assert (header.dictionary is not None) == ("-D" in mode)
+
+
+def test_other_coded_bytes_of_the_same_plain_ones_are_refused(tmp_path: Path) -> None:
+    plain = b"the same text over and over. " * 1000
+    with (tmp_path / "image.zck").open("wb") as output:
+        zck.write(io.BytesIO(plain), output.fileno())
+    file = (tmp_path / "image.zck").read_bytes()
+    header = zchunk.parse_manifest(file)
+    chunk = header.chunk(0)
+    decoder = zchunk.Decoder(header)
+    assert decoder.decode(chunk, file[chunk.start : chunk.stop]) == plain
+    with pytest.raises(TrustError):
+        decoder.decode(chunk, zstandard.ZstdCompressor(write_checksum=True).compress(plain))
 
 
 def test_optional_elements_are_passed_over() -> None:
