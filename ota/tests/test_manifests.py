@@ -27,7 +27,7 @@ def manifests(tmp_path: Path) -> Manifests:
 
 
 def digest(header: Header | None) -> bytes | None:
-    return header and header.digest(0)
+    return None if header is None else header.digest(0)
 
 
 def test_what_was_committed_is_known(manifests: Manifests) -> None:
