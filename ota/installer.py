@@ -55,6 +55,8 @@ def decide(
     signed = package.read_description(device.config.trust)
     description = _select(signed.tree, device, chosen)
     selecting.check_hardware(description, device.board.name, device.config.revision)
+    if description.vars:
+        _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
     for entry in description.entries:
         _check_type(entry, handlers)
     payloads = package.stage(description.entries, device.progress)
