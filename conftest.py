@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ota.tests.world import World
 
@@ -16,6 +17,11 @@ _TOOLS = Path(__file__).parent / "build" / "tools" / "bin"
 _SYSTEM = ("/usr/sbin", "/sbin")  # not on everybody's PATH, and mkfs.ext4 is there
 
 os.environ["PATH"] = os.pathsep.join([str(_TOOLS), os.environ.get("PATH", os.defpath), *_SYSTEM])
+
+
+# Machines are noisy; how long an example takes is no property of the code.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
