@@ -32,6 +32,7 @@ http {{
 """
 
 _SETTLED = "/-settled"
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,13 @@ class Server:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca)
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-        self.port, self.plain_port = _free_port(), _free_port()
-        config = folder / "nginx.conf"
-        user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
-        config.write_text(
-            _CONFIG.format(
-                folder=folder, root=root, port=self.port, plain_port=self.plain_port, extra=extra, user=user
-            )
-        )
-        self._process = subprocess.Popen([nginx, "-p", folder, "-c", config, "-e", folder / "error.log"])
-        self._wait_until_up()
+        # A port that was free a moment ago may be somebody else's by now.
+        for _ in range(_ATTEMPTS):
+            self.port, self.plain_port = _free_port(), _free_port()
+            self._process = self._start(root, nginx, extra)
+            if self._is_up():
+                return
+        raise RuntimeError((folder / "error.log").read_text())
 
     @property
     def url(self) -> str:
@@ -117,17 +115,27 @@ class Server:
         connection.getresponse()
         connection.close()
 
-    def _wait_until_up(self) -> None:
+    def _start(self, root: Path, nginx: Path, extra: str) -> subprocess.Popen[bytes]:
+        folder, config = self._folder, self._folder / "nginx.conf"
+        user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
+        config.write_text(
+            _CONFIG.format(
+                folder=folder, root=root, port=self.port, plain_port=self.plain_port, extra=extra, user=user
+            )
+        )
+        return subprocess.Popen([nginx, "-p", folder, "-c", config, "-e", folder / "error.log"])
+
+    def _is_up(self) -> bool:
+        """Wait until it answers, or has ended."""
         context = ssl.create_default_context(cafile=str(self.ca))
-        for _ in range(100):
+        while self._process.poll() is None:
             try:
                 with socket.create_connection(("localhost", self.port)) as plain:
                     context.wrap_socket(plain, server_hostname="localhost").close()
-                return
+                return True
             except OSError:
-                assert self._process.poll() is None, (self._folder / "error.log").read_text()
                 time.sleep(0.05)
-        raise TimeoutError("nginx does not answer")
+        return False
 
 
 def _free_port() -> int:
