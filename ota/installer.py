@@ -129,7 +129,12 @@ def _decide(
     description: Description,
 ) -> Job:
     assert entry.filename is not None
-    return handlers[entry.type](entry, payloads[entry.filename], device, description.version)
+    payload = payloads[entry.filename]
+    if entry.size and entry.size != payload.size:  # swupdate: core/installer.c, check_if_required
+        raise UpdateError(
+            "member-size", f"{entry.filename}: length", expected=f"{entry.size} bytes", found=payload.size
+        )
+    return handlers[entry.type](entry, payload, device, description.version)
 
 
 def _begin(bootloader: Bootloader, update: Update) -> None:

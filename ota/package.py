@@ -26,9 +26,6 @@ from ota.job import Payload
 from ota.trust import signature
 from ota.trust.signature import Trust
 
-MAX_DESCRIPTION: Final = 1 << 20  # bytes
-MAX_SIGNATURE: Final = 1 << 18  # bytes; a CMS with a chain of certificates has a few KiB
-
 DESCRIPTION: Final = "sw-description"
 SIGNATURE: Final = "sw-description.sig"
 
@@ -61,16 +58,15 @@ class Package:
             UpdateError: "member-order" and everything that `cpio` and `description` refuse.
             TrustError: "signature-missing", "signature-invalid".
         """
-        text = self._expect(DESCRIPTION, MAX_DESCRIPTION)
-        member, payload = next(self._members, (None, None))
-        if member is None or payload is None or member.name != SIGNATURE:
+        text = self._next(DESCRIPTION, description.MAX_SIZE)
+        if text is None:
+            raise UpdateError("member-order", "the archive's first member is another", expected=DESCRIPTION)
+        signed = self._next(SIGNATURE, signature.MAX_SIGNATURE)
+        if signed is None:
             raise TrustError(
-                "signature-missing",
-                "the sw-description is not followed by its signature",
-                expected=SIGNATURE,
-                found=member and repr(member.name),
+                "signature-missing", "the sw-description's signature does not follow it", expected=SIGNATURE
             )
-        signer = signature.verify(text, _read_bounded(member, payload, MAX_SIGNATURE), trust)
+        signer = signature.verify(text, signed, trust)
         return Signed(description.parse(text), signer)
 
     def stage(self, entries: Sequence[Entry], progress: Progress) -> Mapping[str, Payload]:
@@ -94,16 +90,14 @@ class Package:
                 raise UpdateError("member-missing", f"{name!r} is not in the archive")
         return staged
 
-    def _expect(self, name: str, limit: int) -> bytes:
+    def _next(self, name: str, limit: int) -> bytes | None:
+        """The next member's data; None where it is another, or there is none."""
         member, payload = next(self._members, (None, None))
         if member is None or payload is None or member.name != name:
-            raise UpdateError(
-                "member-order",
-                "first member of the archive",
-                expected=name,
-                found=member and repr(member.name),
-            )
-        return _read_bounded(member, payload, limit)
+            return None
+        if member.size > limit:
+            raise UpdateError("member-size", name, expected=f"<= {limit} bytes", found=member.size)
+        return read_full(payload, member.size)
 
     def _keep(self, member: cpio.Member, payload: Digest, progress: Progress) -> Payload:
         done = 0
@@ -173,12 +167,6 @@ class _Section:
         data = os.pread(self._file.fileno(), min(size, self._stop - self._offset), self._offset)
         self._offset += len(data)
         return data
-
-
-def _read_bounded(member: cpio.Member, payload: Reader, limit: int) -> bytes:
-    if member.size > limit:
-        raise UpdateError("member-size", f"{member.name}", expected=f"<= {limit} bytes", found=member.size)
-    return read_full(payload, member.size)
 
 
 def _digests(entries: Sequence[Entry]) -> dict[str, str]:

@@ -40,7 +40,6 @@ class Sync:
         self._awaited = set(plan.numbers(Action.FETCH))
         self._fetched = self._fetch(plan.numbers(Action.FETCH))
         self._first: _Fetched | None = None
-        self.drifted = 0  # chunks that were not what a manifest said
         self._written = 0
 
     def check(self) -> None:
@@ -63,10 +62,8 @@ class Sync:
         """
         bad = self._carry_out(target, seeds)
         for _ in range(MAX_ROUNDS):
-            if bad:
-                self.drifted += len(bad)
-                for fetched in self._fetch(bad):
-                    self._put(target, fetched)
+            for fetched in self._fetch(bad):
+                self._put(target, fetched)
             target.sync()
             bad = damaged(self._header, target, self._progress)
             if not bad:

@@ -151,6 +151,7 @@ CASES: list[tuple[str, Build, str]] = [
     ("member climbs", climbing, "member-name"),
     ("member absolute", absolute, "member-name"),
     ("digest wrong", with_entry(sha256=f'"{"0" * 64}"'), "digest-mismatch"),
+    ("length wrong", with_entry(size="12345L"), "member-size"),
     ("digest absent", with_entry(sha256=""), "digest-missing"),
     ("type unknown", with_entry(type='"flashrom"'), "description-type"),
     ("target is the running slot", with_entry(device='"/dev/mmcblk0p2"'), "slot-running"),
