@@ -9,7 +9,6 @@ builder.cdef("""
 struct chunker { uint32_t length; ...; };
 size_t chunker_feed(struct chunker *, const uint8_t *data, size_t size, uint32_t *lengths);
 uint32_t byte_sum(const uint8_t *data, size_t size, uint32_t sum);
-bool is_zero(const uint8_t *data, size_t size);
 """)
 builder.set_source(
     "ota.native._chunker",

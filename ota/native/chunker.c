@@ -161,9 +161,3 @@ static uint32_t byte_sum(const uint8_t *data, size_t size, uint32_t sum)
         sum += data[at];
     return sum;
 }
-
-/* Whether all bytes are zero: the first is, and each equals the one before it. */
-static bool is_zero(const uint8_t *data, size_t size)
-{
-    return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}

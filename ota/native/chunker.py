@@ -1,4 +1,4 @@
-"""zchunk's automatic chunker, bit for bit, and two byte loops that Python is too slow for.
+"""zchunk's automatic chunker, bit for bit, and a byte loop that Python is too slow for.
 
 Cuts where libzck cuts by default: chunks of 8 KiB to 128 KiB. The rules stand in chunker.c; libzck is the
 oracle in the tests. All calls release the GIL.
@@ -39,10 +39,3 @@ def byte_sum(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     view = ffi.from_buffer("uint8_t[]", data)
     total: int = lib.byte_sum(view, len(view), start)
     return total
-
-
-def is_zero(data: bytes | bytearray | memoryview) -> bool:
-    """Whether every byte is zero; true where there is none."""
-    view = ffi.from_buffer("uint8_t[]", data)
-    zero: bool = lib.is_zero(view, len(view))
-    return zero

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ota.native import chunker, zck
-from ota.native.chunker import MAX_CHUNK, MIN_CHUNK, Chunker, byte_sum, is_zero
+from ota.native.chunker import MAX_CHUNK, MIN_CHUNK, Chunker, byte_sum
 
 WINDOW = 48
 
@@ -210,13 +210,3 @@ def test_the_byte_sum_of_much_data_goes_on_where_it_stopped() -> None:
     data = b"\xff" * (17 << 20)  # more than 2**32 in all
     assert byte_sum(data) == 255 * len(data) % 2**32
     assert byte_sum(data[1000:], byte_sum(data[:1000])) == byte_sum(data)
-
-
-@given(st.integers(0, 300), st.integers(0, 299))
-def test_only_zeros_are_zero(length: int, place: int) -> None:
-    data = bytearray(length)
-    assert is_zero(data)
-    if place < length:
-        data[place] = 1
-        assert not is_zero(data)
-        assert is_zero(memoryview(data)[place + 1 :])
