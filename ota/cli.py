@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -298,8 +298,9 @@ def _repair(device: Device, slot: Slot, header: zchunk.Header, bad: list[int]) -
     record = device.manifests.record(slot.name)
     content = Content(header, record.version if record else "", record.url if record else "")
     job = slotsync.repair(device, device.writable(slot.device), content, bad)
-    job.check()
-    return job.run()
+    with closing(job):
+        job.check()
+        return job.run()
 
 
 def _read_header(path: Path) -> bytes:

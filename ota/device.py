@@ -10,7 +10,7 @@ from ota.board import Board, Slot
 from ota.config import Config
 from ota.errors import DeviceError, UpdateError
 from ota.interfaces import Cost, Progress
-from ota.io.http import Network
+from ota.io.http import HttpSource, Network
 from ota.io.target import Target, is_mounted, same_file
 from ota.sync import stream
 from ota.sync.manifests import Manifests
@@ -40,6 +40,10 @@ class Device:
     @property
     def network(self) -> Network:
         return self.config.network
+
+    def source(self, url: str, size: int) -> HttpSource:
+        """A published file of so many bytes."""
+        return HttpSource(url, size, self.network)
 
     def path(self, slot: Slot) -> Path:
         """Where a slot lies on this very device."""

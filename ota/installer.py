@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -82,16 +83,18 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         OtaError: before the first write nothing was changed; afterwards the boot environment says
             that the update failed, and the running slot is as it was.
     """
-    for job in update.jobs:
-        job.check()
-    _begin(bootloader, update)
-    try:
-        cost = reduce(add, (job.run() for job in update.jobs), Cost())
-        _commit(bootloader, update)
-    except BaseException:
-        _say_failed(bootloader, update)
-        raise
-    return cost
+    with ExitStack() as closing:
+        for job in update.jobs:
+            closing.callback(job.close)
+            job.check()
+        _begin(bootloader, update)
+        try:
+            cost = reduce(add, (job.run() for job in update.jobs), Cost())
+            _commit(bootloader, update)
+        except BaseException:
+            _say_failed(bootloader, update)
+            raise
+        return cost
 
 
 def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description:

@@ -47,6 +47,9 @@ class BlockTarget(Protocol):
     def write_at(self, offset: int, data: bytes) -> None:
         """All of `data`, or a DeviceError. Durable only after `sync`."""
 
+    def zero(self, offset: int, length: int) -> None:
+        """As `write_at` of so many zero bytes."""
+
     def sync(self) -> None:
         """Everything written is durable, and the next read comes from the medium."""
 

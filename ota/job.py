@@ -38,11 +38,13 @@ class Job:
         cost: what `run` will take, as far as it can be foreseen.
         check: what may fail without a byte written fails here: the server's first answer, the base's digest.
         run: does it, proves it, and says what it took.
+        close: lets go of what the others hold (connections, threads), done or not.
     """
 
     cost: Cost
     check: Callable[[], None]
     run: Callable[[], Cost]
+    close: Callable[[], None] = lambda: None
 
 
 class Handler(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ota.device import Device, Place
 from ota.formats.zchunk import Header
 from ota.interfaces import Cost
-from ota.io.http import HttpSource, count_requests
+from ota.io.http import HttpSource
 from ota.io.target import Target, same_file
 from ota.job import Job
 from ota.sync import execute
@@ -61,10 +61,10 @@ def _planned(
     seeds: list[tuple[Path, Header]],
 ) -> Job:
     plan = planning.make(content.header, held, [manifest for _, manifest in seeds])
-    web = HttpSource(content.url, content.header.file_size, device.network) if content.url else None
+    web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
     work = _Work(device, place, content, [path for path, _ in seeds], web, sync)
-    return Job(_foresee(plan), work.check, work.run)
+    return Job(_foresee(plan, web), work.check, work.run, work.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,16 @@ class _Work:
         with ExitStack() as opened:
             target = opened.enter_context(Target(self.place.path, writable=True))
             seeds = [opened.enter_context(Target(path)) for path in self.seeds]
-            if self.web:
-                opened.callback(self.web.close)
             cost = self.sync.run(target, seeds)
         if slot:
             manifests.commit(slot.name, content.header, content.version, content.url)
         if self.web is None:
             return cost
         return replace(cost, fetched_bytes=self.web.received, requests=self.web.requests)
+
+    def close(self) -> None:
+        if self.web:
+            self.web.close()
 
 
 def _held(device: Device, place: Place, target: Target, header: Header) -> Iterator[tuple[int, bytes]]:
@@ -133,14 +135,15 @@ def _manifest(device: Device, seed: Place) -> Header:
     return manifest
 
 
-def _foresee(plan: Plan) -> Cost:
+def _foresee(plan: Plan, web: HttpSource | None) -> Cost:
     header = plan.header
     wanted = sorted(planning.downloads(header, plan.numbers(Action.FETCH)))
     ranges = planning.ranges(header, wanted)
+    fetched, requests = web.foresee(ranges) if web else (0, 0)
     kept = plan.bytes_of(Action.KEEP)
     return Cost(
-        fetched_bytes=sum(len(part) for part in ranges),
-        requests=count_requests(ranges),
+        fetched_bytes=fetched,
+        requests=requests,
         kept_bytes=kept,
         copied_bytes=plan.bytes_of(Action.COPY),
         zero_bytes=plan.bytes_of(Action.ZERO),

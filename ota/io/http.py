@@ -99,6 +99,10 @@ class HttpSource:
                     ) from broken
                 time.sleep(self._network.backoff_s * 2 ** (failures - 1))
 
+    def foresee(self, ranges: Sequence[Range]) -> tuple[int, int]:
+        """(bytes, requests) that fetching these will take."""
+        return sum(map(len, ranges)), count_requests(ranges)
+
     def find_size(self) -> int:
         """Ask for the file's length, bytes, by a range of one byte: object stores sign GET, not HEAD."""
         with _translated(self._url):

@@ -110,6 +110,11 @@ class Target:
         except OSError as error:
             raise self._unwritable(offset, error) from error
 
+    def zero(self, offset: int, length: int) -> None:
+        """See `BlockTarget`."""
+        for start in range(offset, offset + length, BLOCK):
+            self.write_at(start, bytes(min(BLOCK, offset + length - start)))
+
     def sync(self) -> None:
         self._flush()
         try:

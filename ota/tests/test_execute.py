@@ -49,6 +49,9 @@ class Memory:
         self.data[offset : offset + len(data)] = data
         self.writes.append((offset, data))
 
+    def zero(self, offset: int, length: int) -> None:
+        self.write_at(offset, bytes(length))
+
     def sync(self) -> None:
         self.synced_after = len(self.writes)
 
