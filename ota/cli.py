@@ -14,14 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from handlers import HANDLERS
 from ota import config as configuration
-from ota import installer, package, slotsync
+from ota import installer, package, settings, slotsync
 from ota.board import Slot
 from ota.boot.file import FileEnvironment
 from ota.boot.state import RECOVERY_STATUS, USTATE
@@ -195,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
         adding.add_argument(
             "--max-download", type=int, metavar="BYTES", help="refuse to fetch more than this"
         )
+        adding.add_argument(
+            "--max-rate", type=_rate, metavar="BYTES", help="a second, over the network: 500K, 2M"
+        )
         if name is Verb.INSTALL:
             adding.add_argument("--dry-run", action="store_true", help="refuse or plan, but write nothing")
             adding.add_argument(
@@ -212,8 +215,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _rate(text: str) -> int:
+    try:
+        return settings.parse_size(text, settings.Complaint("--max-rate")) or 1
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = configuration.load(args.config)
+    if getattr(args, "max_rate", None):
+        config = replace(config, network=replace(config.network, max_rate=args.max_rate))
     style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
     return device, _bootloader(config)
@@ -235,7 +247,7 @@ def _open(name: str, device: Device) -> Reader:
     if name == "-":
         return sys.stdin.buffer
     if name.startswith(("http://", "https://")):
-        return open_file(name, device.network)
+        return open_file(name, device.network, device.servers)
     return package.open_package(Path(name))
 
 

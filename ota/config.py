@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from ota import board as boards
+from ota import network as networks
 from ota import settings
 from ota.board import Board, Slot
 from ota.errors import ConfigError
-from ota.io.http import Network
+from ota.io.session import Network
 from ota.io.target import same_file
 from ota.trust.signature import Trust
 
@@ -62,7 +63,7 @@ def load(path: Path) -> Config:
         environment_path=environment_path,
         reboot=reboot,
         trust=_trust(table.table("trust")),
-        network=_network(table.table("network")),
+        network=networks.parse(table.table("network")),
         memory=_limits(table.table("limits")),
     )
     table.done()
@@ -132,19 +133,6 @@ def _trust(table: settings.Table) -> Trust:
             "config-key", f"{table.path}: trust", expected="certificates or public_keys", found="neither"
         )
     return trust
-
-
-def _network(table: settings.Table) -> Network:
-    default = Network()
-    network = Network(
-        ca=table.optional_file("ca"),
-        timeout_s=table.integer("timeout_s", int(default.timeout_s)),
-        retries=table.integer("retries", default.retries),
-    )
-    table.done()
-    if network.ca and not network.ca.is_file():
-        raise ConfigError("file-missing", f"{table.path}: network.ca", found=network.ca)
-    return network
 
 
 def _limits(table: settings.Table) -> int:

@@ -10,7 +10,9 @@ from ota.board import Board, Slot
 from ota.config import Config
 from ota.errors import DeviceError, UpdateError
 from ota.interfaces import Cost, Progress
-from ota.io.http import HttpSource, Network
+from ota.io.http import HttpSource
+from ota.io.servers import Servers
+from ota.io.session import Network
 from ota.io.target import Target, is_mounted, same_file
 from ota.sync import stream
 from ota.sync.manifests import Manifests
@@ -41,9 +43,13 @@ class Device:
     def network(self) -> Network:
         return self.config.network
 
+    @property
+    def servers(self) -> Servers:
+        return Servers(self.config.state_dir)
+
     def source(self, url: str, size: int) -> HttpSource:
         """A published file of so many bytes."""
-        return HttpSource(url, size, self.network)
+        return HttpSource(url, size, self.network, self.servers)
 
     def path(self, slot: Slot) -> Path:
         """Where a slot lies on this very device."""

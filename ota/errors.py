@@ -119,6 +119,7 @@ class NetworkError(OtaError):
         "http-status": "the server refused the request",
         "http-protocol": "the server's answer is not valid HTTP for what was asked",
         "server-content": "the server holds another file than the update describes",
+        "url-refresh": "the command that makes fresh URLs failed",
         "transfer": "the transfer broke off and retries are used up",
     }
 

@@ -42,6 +42,10 @@ class Table:
         """Bytes, written as "48M" (K, M, G: powers of 1024)."""
         return parse_size(self.text(key, default), self._complain(key))
 
+    def optional_size(self, key: str) -> int | None:
+        text = self.optional_text(key)
+        return None if text is None else parse_size(text, self._complain(key))
+
     def file(self, key: str, default: str | None = None) -> Path:
         """A path; relative ones start at the folder of this file."""
         return self.path.parent / self.text(key, default)

@@ -1,255 +1,295 @@
-"""Byte ranges of one file over HTTP(S), on one connection that is kept alive.
+"""Byte ranges of one published file over HTTP(S): several requests in flight, delivered in order of offset.
 
-The first answers tell what the server can do: several ranges in a request, one, or none at all, and
-the source asks in the best way that works. Bytes are assigned by Content-Range, never by order
-(RFC 9110 §14.6 lets a server merge, split and reorder). What broke off is asked for again, and only that.
+The first answers tell what the server can do (several ranges in a request, one, or none at all); it is
+asked in the best way that works, and that is remembered. What broke off is asked for again, and only that.
+The caller proves every byte by digest.
 """
 
 from __future__ import annotations
 
-import ssl
+import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import requests
-import urllib3.exceptions
-
-from ota.errors import NetworkError
+from ota.errors import DeviceError, NetworkError
 from ota.formats import multipart
 from ota.interfaces import Range, Reader
-from ota.io.ranges import Missing
+from ota.io import answer
+from ota.io.answer import Ability, LessError
+from ota.io.locator import Locator
+from ota.io.pace import Pace
+from ota.io.ranges import Missing, batches, merge
+from ota.io.servers import Facts, Servers
+from ota.io.session import BrokenError, ExpiredError, Network, Session, origin, translated
+from ota.io.transfer import Transfer
+from ota.io.window import Window
 
 MAX_RANGES: Final = (
     150  # per request, as SWUpdate asks by default; Apache stops at 200, nginx at 8 kB of header
 )
-BLOCK: Final = 1 << 16  # bytes; what is taken from a response at a time
+REQUEST: Final = 1 << 20  # bytes that one request asks for, at most
 
-_RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PART: Final = 100  # bytes that another part of a multipart answer costs
+_HEADERS: Final = 600  # bytes that another request and the head of its answer cost
+_MAX_HOLE: Final = 1 << 14  # bytes; a round trip saved is worth no more of somebody's data plan
+_TURN_S: Final = 1.0  # how often silence is looked at
+_FAILURES: Final = (BrokenError, ExpiredError, LessError, NetworkError)
 
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How servers are reached."""
-
-    ca: Path | None = None  # certificates that may sign a server's; default: the system's
-    timeout_s: float = 30.0  # of a connection attempt, and of silence
-    retries: int = 5  # in a row without a byte gained
-    backoff_s: float = 0.5  # before the first retry; doubled each time
-
-
-class _Ability(IntEnum):
-    """What a server does with a Range header."""
-
-    NONE = 0
-    SINGLE = 1
-    MULTI = 2
-
-
-class _BrokenError(Exception):
-    """The transfer stopped in a way that is worth another try."""
+_log = logging.getLogger(__name__)
 
 
 class HttpSource:
-    """A published file as a RangeSource.
+    """A published file as a RangeSource; one fetch at a time.
 
     Args:
         url: http or https.
         size: the file's length, bytes; an answer that says otherwise comes from another file.
+        servers: what is known of servers.
+        request: bytes that one request asks for, at most.
+
+    Attributes:
+        requests: made so far.
     """
 
-    def __init__(self, url: str, size: int | None, network: Network) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, size: int | None, network: Network, servers: Servers, request: int = REQUEST
+    ) -> None:
+        self._locator = Locator(url, network)
         self._size = size
         self._network = network
-        self._session = open_session(network)
-        self._ability = _Ability.MULTI
+        self._servers = servers
+        self._request = request
+        self._session: Session | None = None
+        self._pace = Pace(network.max_rate)
+        self._flying: list[Transfer] = []  # by offset; the first one is what the caller waits for
+        self._todo: deque[list[Range]] = deque()  # requests not made yet, by offset
         self.requests = 0
-        self.received = 0  # bytes of the file that arrived, wanted or not
+        self._recall()
+
+    @property
+    def received(self) -> int:
+        """Bytes of the file that arrived, wanted or not."""
+        return self._pace.received
 
     def close(self) -> None:
+        """End what is in flight; remember what the server told."""
+        self._cancel()
+        if self._session is None:
+            return
         self._session.close()
+        self._session = None
+        if self._answered:
+            facts = Facts(self._ability, self._window.best, self._rtt_s, self._window.rate)
+            try:
+                self._servers.put(origin(self._locator.published), facts)
+            except DeviceError as error:  # it costs a request next time, not this update
+                _log.warning("%s", error)
+
+    def foresee(self, ranges: Sequence[Range]) -> tuple[int, int]:
+        """(bytes, requests) that fetching these takes, if nothing breaks off and the server is as known.
+
+        A server that is not known yet counts as one that knows multi-range.
+        """
+        if self._ability is Ability.NONE and ranges:
+            return ranges[-1].stop, 1
+        planned = list(self._divide(ranges))
+        return sum(len(part) for batch in planned for part in batch), len(planned)
 
     def fetch(self, ranges: Sequence[Range]) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, bytes) until every range was delivered once.
 
         Raises:
-            NetworkError: "connect", "tls", "http-status", "http-protocol", "server-content" or "transfer".
+            NetworkError: "connect", "tls", "http-status", "http-protocol", "server-content", "url-refresh"
+                or "transfer".
         """
         missing = Missing(ranges)
-        failures = 0
-        while missing:
-            before = (missing.size, self._ability)
-            try:
-                for offset, data in self._ask(missing):
-                    failures = 0
-                    yield offset, data
-                if before == (missing.size, self._ability):
-                    raise _BrokenError("the answer holds nothing that was asked for")
-            except _BrokenError as broken:
-                failures += 1
-                if failures > self._network.retries:
-                    code = "transfer" if self.received else "connect"
-                    raise NetworkError(
-                        code, f"{self._url}: {broken}", found=f"{failures} failures"
-                    ) from broken
-                time.sleep(self._network.backoff_s * 2 ** (failures - 1))
-
-    def foresee(self, ranges: Sequence[Range]) -> tuple[int, int]:
-        """(bytes, requests) that fetching these will take."""
-        return sum(map(len, ranges)), count_requests(ranges)
+        self._todo = deque(self._divide(ranges))
+        try:
+            while missing:
+                self._launch(missing)
+                head = self._flying[0]
+                try:
+                    taken = self._take(head)
+                except _FAILURES as error:
+                    self._recover(error, head, missing)
+                    continue
+                for offset, data in taken:
+                    for piece in missing.take(offset, data):
+                        head.gained = True
+                        self._locator.gained()
+                        yield piece
+                if not taken:
+                    self._land(head)
+                    self._ask_again(head, missing)
+        finally:
+            self._cancel()
 
     def find_size(self) -> int:
-        """Ask for the file's length, bytes, by a range of one byte: object stores sign GET, not HEAD."""
-        with _translated(self._url):
+        """Ask for the file's length, bytes, by a range of one byte: object stores sign GET, not HEAD.
+
+        Raises:
+            NetworkError: as `fetch`.
+        """
+        while True:
+            asked = self._locator.url()
+            self.requests += 1
             try:
-                response = send(self._session, self._url, self._network, {"Range": "bytes=0-0"})
-            except _BrokenError as broken:
-                raise NetworkError("connect", f"{self._url}: {broken}") from broken
-            with response:
-                if response.status_code == 206:
-                    total = multipart.content_range(response.headers.get("Content-Range", ""))[1]
-                else:
-                    total = _length(response)
+                return self._ask_size(asked)
+            except _FAILURES as error:
+                self._locator.failed(error, asked)
+
+    def _ask_size(self, url: str) -> int:
+        with translated(url), self._open().ask(url, {"Range": "bytes=0-0"}) as response:
+            if response.status_code == 206:
+                total = multipart.content_range(response.headers.get("Content-Range", ""))[1]
+            else:
+                total = answer.length(response)
         if not total:
-            raise NetworkError("http-protocol", f"{self._url}: length", expected="> 0 bytes", found=total)
+            raise NetworkError("http-protocol", f"{url}: length", expected="> 0 bytes", found=total)
         return total
 
-    def _ask(self, missing: Missing) -> Iterator[tuple[int, bytes]]:
-        """One request for the first missing ranges; what it brings is no longer missing."""
-        wanted = missing.first({_Ability.MULTI: MAX_RANGES}.get(self._ability, 1))
-        headers = {} if self._ability is _Ability.NONE else {"Range": _range_header(wanted)}
+    def _recall(self) -> None:
+        """Begin with what is known of the server."""
+        self._facts = self._servers.get(origin(self._locator.published))
+        self._ability = self._facts.ability
+        self._answered = self._ability is not None
+        self._rtt_s = self._facts.rtt_s
+        self._window = Window(self._facts.window, time.monotonic())
+        self._validator: str | None = None
+
+    def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
+        """One list of ranges a request; holes that cost less than they save are asked for too."""
+        if self._ability is Ability.SINGLE:
+            saved = int(self._facts.rtt_s * self._facts.rate / self._facts.window)
+            hole = min(max(_HEADERS, saved), _MAX_HOLE)
+            return batches(merge(ranges, hole), 1, self._request)
+        return batches(merge(ranges, _PART), MAX_RANGES, self._request)
+
+    def _launch(self, missing: Missing) -> None:
+        """Make the next requests, as many as may be in flight."""
+        if self._ability is Ability.NONE:
+            self._todo.clear()
+            if not self._flying:
+                self._start(missing.ranges, whole=True)
+        while self._todo and self._may_start(self._todo[0]):
+            self._start(self._todo.popleft())
+
+    def _may_start(self, wanted: Sequence[Range]) -> bool:
+        if not self._flying or wanted[0].start < self._flying[0].start:
+            return True  # what comes first is what the caller waits for
+        if not self._answered or self._is_full():
+            return False
+        asked = sum(len(part) for transfer in self._flying for part in transfer.wanted)
+        return asked + sum(map(len, wanted)) <= self._network.in_flight
+
+    def _is_full(self) -> bool:
+        return len(self._flying) >= self._window.size
+
+    def _start(self, wanted: Sequence[Range], *, whole: bool = False) -> None:
+        url = self._locator.url()
+        transfer = Transfer(self._open(), url, wanted, self._size, self._validator, self._pace, whole=whole)
+        insort(self._flying, transfer, key=lambda other: other.start)
         self.requests += 1
-        with _translated(self._url), send(self._session, self._url, self._network, headers) as response:
-            for offset, data in self._bytes_of(response, wanted):
-                self.received += len(data)
-                yield from missing.take(offset, data)
-                if self._ability is _Ability.NONE and not missing:
-                    return  # the rest of the file is not wanted
-            response.raw.read(BLOCK)  # what ends a multipart answer: read it, and the connection lives on
 
-    def _bytes_of(self, response: requests.Response, wanted: list[Range]) -> Iterator[tuple[int, bytes]]:
-        if response.status_code == 200 and self._ability is _Ability.MULTI and len(wanted) > 1:
-            # An object store's answer to several ranges is the whole file: hang up, ask one by one.
-            self._ability = _Ability.SINGLE
+    def _land(self, transfer: Transfer) -> None:
+        full = bool(self._todo) and self._is_full()
+        self._flying.remove(transfer)
+        self.requests += transfer.redirects
+        self._window.answered(time.monotonic(), self.received, filled=full)
+
+    def _take(self, head: Transfer) -> Sequence[tuple[int, bytes]]:
+        """What came of a transfer; empty at its end.
+
+        Raises:
+            Exception: one of _FAILURES.
+        """
+        since_s = time.monotonic()
+        while True:
+            taken = head.take(_TURN_S)
+            if head.rtt_s:
+                self._learn(head)
+            if taken:
+                return taken
+            if taken is None:
+                if not head.gained:
+                    raise _useless(head)
+                return ()
+            silent_s = time.monotonic() - max(since_s, self._pace.last_s)
+            if silent_s > self._network.timeout_s:
+                head.cancel()
+                raise BrokenError(f"nothing came for {silent_s:.0f} s")
+
+    def _learn(self, head: Transfer) -> None:
+        """Take over what the head of an answer told."""
+        self._answered = True
+        self._ability = head.ability or self._ability
+        self._rtt_s = min(self._rtt_s or head.rtt_s, head.rtt_s)
+        self._validator = self._validator or head.etag
+        if head.location != head.asked == self._locator.url():
+            self._locator.redirected(head.location)
+
+    def _recover(self, error: Exception, failed: Transfer, missing: Missing) -> None:
+        """Plan anew what a failed transfer still lacks.
+
+        Raises:
+            NetworkError: there is nothing left to try.
+        """
+        self._flying.remove(failed)
+        self.requests += failed.redirects
+        if isinstance(error, LessError):
+            self._ability, self._answered = error.ability, True
+            if error.ability is Ability.NONE:
+                self._cancel()
+            self._todo = deque(self._divide(part for batch in self._todo for part in batch))
+        elif self._locator.failed(error, failed.asked):
+            self._cancel()
+            self._recall()
+            self._todo = deque(self._divide(missing.ranges))
             return
-        if response.status_code == 200:
-            self._ability = _Ability.NONE
-            self._check_size(_length(response))
-            yield from _read(_Body(response), 0)
-            return
-        boundary = multipart.boundary(response.headers.get("Content-Type", ""))
-        if boundary is not None:
-            for start, total, part in multipart.parts(_Body(response), boundary):
-                self._check_size(total)
-                yield from _read(part, start)
-            return
-        given, total = multipart.content_range(response.headers.get("Content-Range", ""))
-        self._check_size(total)
-        if len(wanted) > 1 and given.stop < wanted[-1].stop:
-            self._ability = _Ability.SINGLE  # it answers the first range only
-        yield from _read(_Limit(_Body(response), len(given)), given.start)
+        self._ask_again(failed, missing)
 
-    def _check_size(self, total: int | None) -> None:
-        if None not in (self._size, total) and self._size != total:
-            raise NetworkError(
-                "server-content",
-                f"{self._url} is another file",
-                expected=f"{self._size} bytes",
-                found=total,
-                hint="publish the .zck that this package was built with",
-            )
+    def _ask_again(self, transfer: Transfer, missing: Missing) -> None:
+        """What a transfer that ended did not bring comes first."""
+        left = missing.within(transfer.start, transfer.stop)
+        self._todo.extendleft(reversed(list(self._divide(left))))
+
+    def _cancel(self) -> None:
+        for transfer in self._flying:
+            transfer.cancel()
+        for transfer in self._flying:
+            transfer.join()
+        self._flying.clear()
+
+    def _open(self) -> Session:
+        if self._session is None:
+            self._session = Session(self._network)
+        return self._session
 
 
-def open_file(url: str, network: Network) -> Reader:
-    """A whole file as a stream; where it breaks off it goes on by range.
+def open_file(url: str, network: Network, servers: Servers) -> Reader:
+    """A whole file as a stream, by one request; where it breaks off it goes on by range.
 
     Raises:
         NetworkError: as `HttpSource.fetch`, then and while reading.
     """
-    source = HttpSource(url, None, network)
-    return _Stream(data for _, data in source.fetch([Range(0, source.find_size())]))
+    size = HttpSource(url, None, network, servers).find_size()
+    source = HttpSource(url, size, network, servers, request=size)
+    return _Stream(data for _, data in source.fetch([Range(0, size)]))
 
 
-def count_requests(ranges: Sequence[Range]) -> int:
-    """How many requests a server that knows multi-range needs."""
-    return -(-len(ranges) // MAX_RANGES)
-
-
-def open_session(network: Network) -> requests.Session:
-    """A session that verifies TLS always and heeds no environment variable."""
-    session = requests.Session()
-    # REQUESTS_CA_BUNDLE would override `verify`, and a .netrc would add credentials.
-    session.trust_env = False
-    session.verify = str(network.ca) if network.ca else True
-    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "otakit"})
-    return session
-
-
-def send(session: requests.Session, url: str, network: Network, headers: dict[str, str]) -> requests.Response:
-    """A GET whose body is still to be read; refused unless it is 200 or 206.
-
-    Raises:
-        NetworkError: "http-status", "http-protocol".
-        _BrokenError: a status that is worth another try.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise NetworkError("http-protocol", "URL", expected="http:// or https://", found=url)
-    response = session.get(url, headers=headers, stream=True, timeout=network.timeout_s)
-    status = response.status_code
-    if status in _RETRIED_STATUS:
-        response.close()
-        raise _BrokenError(f"status {status}")
-    if status not in (200, 206):
-        response.close()
-        raise NetworkError("http-status", url, expected="200 or 206", found=f"{status} {response.reason}")
-    if (coding := response.headers.get("Content-Encoding", "identity")) != "identity":
-        response.close()
-        raise NetworkError("http-protocol", f"{url}: content encoding", expected="identity", found=coding)
-    return response
-
-
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Foreign exceptions become ours: _BrokenError where another try may help."""
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        if refused := _certificate_error(error):
-            raise NetworkError(
-                "tls",
-                f"{url}: {refused.verify_message}",
-                hint="[network] ca names the certificates that may sign the server's",
-            ) from error
-        if isinstance(error, ValueError):  # requests' way to say that a URL is none
-            raise NetworkError("http-protocol", f"URL: {error}", found=url) from error
-        raise _BrokenError(_innermost(error)) from error
-
-
-def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    return next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)), None)
-
-
-def _innermost(error: BaseException) -> str:
-    """The text of the first cause; what requests and urllib3 wrap around it names memory addresses."""
-    *_, first = _causes(error)
-    return getattr(first, "strerror", None) or str(first) or type(first).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was made from: chained, or, as urllib3 does it, as arguments."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        reason = getattr(current, "reason", None)
-        inner = [value for value in (reason, *current.args) if isinstance(value, BaseException)]
-        current = inner[0] if inner else current.__cause__ or current.__context__
+def _useless(transfer: Transfer) -> Exception:
+    """Why a transfer that ended well brought nothing."""
+    if not transfer.arrived:
+        return BrokenError("the answer is empty")
+    return NetworkError(
+        "http-protocol",
+        f"{transfer.location}: the answer holds other bytes than were asked for",
+        expected=f"{transfer.start} to {transfer.stop - 1}",
+        found=transfer.arrived,
+    )
 
 
 class _Stream:
@@ -264,42 +304,3 @@ class _Stream:
             self._rest = next(self._pieces, b"")
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
-
-
-class _Body:
-    """A response's body as a Reader."""
-
-    def __init__(self, response: requests.Response) -> None:
-        self._raw = response.raw
-
-    def read(self, size: int, /) -> bytes:
-        data: bytes = self._raw.read(size)
-        return data
-
-
-class _Limit:
-    """At most so many bytes of a reader: what follows was never asked for, and may never end."""
-
-    def __init__(self, source: Reader, limit: int) -> None:
-        self._source = source
-        self._left = limit
-
-    def read(self, size: int, /) -> bytes:
-        data = self._source.read(min(size, self._left))
-        self._left -= len(data)
-        return data
-
-
-def _read(reader: Reader, offset: int) -> Iterator[tuple[int, bytes]]:
-    while data := reader.read(BLOCK):
-        yield offset, data
-        offset += len(data)
-
-
-def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() and len(text) < 19 else None
-
-
-def _range_header(ranges: Sequence[Range]) -> str:
-    return "bytes=" + ",".join(f"{wanted.start}-{wanted.stop - 1}" for wanted in ranges)

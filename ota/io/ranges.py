@@ -1,11 +1,44 @@
-"""Which bytes are still missing. Servers answer ranges split, merged, repeated and in any order."""
+"""Sets of byte ranges: joined, divided among requests, and taken away from as bytes arrive."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ota.interfaces import Range
+
+
+def merge(ranges: Iterable[Range], hole: int) -> list[Range]:
+    """Join ranges that are at most `hole` bytes apart.
+
+    Args:
+        ranges: ascending and disjoint.
+    """
+    merged: list[Range] = []
+    for wanted in ranges:
+        if merged and wanted.start - merged[-1].stop <= hole:
+            merged[-1] = Range(merged[-1].start, wanted.stop)
+        else:
+            merged.append(wanted)
+    return merged
+
+
+def batches(ranges: Iterable[Range], count: int, size: int) -> Iterator[list[Range]]:
+    """Divide ranges among requests of at most `count` ranges and `size` bytes; a long one is cut."""
+    batch: list[Range] = []
+    room = size
+    for wanted in ranges:
+        start = wanted.start
+        while start < wanted.stop:
+            if len(batch) == count or not room:
+                yield batch
+                batch, room = [], size
+            stop = min(wanted.stop, start + room)
+            batch.append(Range(start, stop))
+            room -= stop - start
+            start = stop
+    if batch:
+        yield batch
 
 
 class Missing:
@@ -26,9 +59,21 @@ class Missing:
         """How many bytes are missing."""
         return sum(map(len, self._ranges))
 
-    def first(self, count: int) -> list[Range]:
-        """The first `count` ranges that are still missing, or fewer."""
-        return self._ranges[:count]
+    @property
+    def ranges(self) -> list[Range]:
+        """All that is missing."""
+        return list(self._ranges)
+
+    def within(self, start: int, stop: int) -> list[Range]:
+        """Those between two places in the file."""
+        first = max(0, bisect_right(self._ranges, start, key=lambda wanted: wanted.start) - 1)
+        found = []
+        for wanted in self._ranges[first:]:
+            if wanted.start >= stop:
+                break
+            if start < wanted.stop:
+                found.append(Range(max(start, wanted.start), min(stop, wanted.stop)))
+        return found
 
     def take(self, offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Of the bytes at `offset`, those that were missing; they are missing no longer."""

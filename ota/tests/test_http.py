@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from ota.errors import NetworkError
 from ota.interfaces import Range
-from ota.io.http import HttpSource, Network, open_file
+from ota.io.http import HttpSource, open_file
 from ota.io.ranges import Missing
 from ota.io.readers import read_full
+from ota.io.servers import Servers
+from ota.io.session import Network
 
 FILE = random.Random(9).randbytes(300_000)
 RANGES = [Range(10, 5_000), Range(20_000, 90_000), Range(150_000, 150_001), Range(299_000, 300_000)]
@@ -92,7 +94,7 @@ def server() -> Iterator[Odd]:
 def fetch(server: Odd, behaviour: Behaviour, size: int | None = len(FILE)) -> HttpSource:
     """Fetch RANGES and prove each byte, and that each came once."""
     server.behaviour = behaviour
-    source = HttpSource(server.url, size, FAST)
+    source = HttpSource(server.url, size, FAST, Servers(None))
     missing = Missing(RANGES)
     for offset, data in source.fetch(RANGES):
         assert bool(FILE[offset : offset + len(data)] == data)
@@ -207,7 +209,7 @@ REFUSED: dict[str, tuple[Behaviour, str]] = {
     "404": (lambda request: request.answer(404, b""), "http-status"),
     "403": (lambda request: request.answer(403, b""), "http-status"),
     "another length": (lambda request: request.single(*request.ranges[0], total=7_000_000), "server-content"),
-    "another place": (lambda request: request.single(100_000, 100_500), "transfer"),
+    "another place": (lambda request: request.single(100_000, 100_500), "http-protocol"),
     "no place": (lambda request: request.answer(206, FILE[:10]), "http-protocol"),
     "nonsense": (lambda request: request.answer(206, b"", Content_Range="bytes x-y/z"), "http-protocol"),
     "gzip": (lambda request: request.answer(200, b"", Content_Encoding="gzip"), "http-protocol"),
@@ -235,7 +237,7 @@ def test_a_body_that_never_ends_is_left(server: Odd) -> None:
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(NetworkError) as caught:
-        list(HttpSource("http://127.0.0.1:1/file", None, FAST).fetch(RANGES))
+        list(HttpSource("http://127.0.0.1:1/file", None, FAST, Servers(None)).fetch(RANGES))
     assert caught.value.code == "connect"
     assert "127.0.0.1:1" in str(caught.value)
 
@@ -243,14 +245,14 @@ def test_a_server_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "http://[::1/x"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(NetworkError) as caught:
-        list(HttpSource(url, None, FAST).fetch(RANGES))
+        list(HttpSource(url, None, FAST, Servers(None)).fetch(RANGES))
     assert caught.value.code == "http-protocol"
 
 
 @pytest.mark.parametrize("behaviour", [whole, only_single, Dropping(3)], ids=["whole", "ranges", "dropping"])
 def test_a_whole_file_is_a_stream(server: Odd, behaviour: Behaviour) -> None:
     server.behaviour = behaviour
-    assert bool(read_full(open_file(server.url, FAST), 1 << 20) == FILE)
+    assert bool(read_full(open_file(server.url, FAST, Servers(None)), 1 << 20) == FILE)
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 90)), max_size=30))

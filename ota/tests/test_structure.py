@@ -29,7 +29,8 @@ ARROWS: dict[str, set[str]] = {
     "ota.trust": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.boot": {"ota.errors", "ota.interfaces", "ota.io"},
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
-    "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.io", "ota.trust"},
+    "ota.network": {"ota.errors", "ota.settings", "ota.io"},
+    "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.network", "ota.io", "ota.trust"},
     "ota.device": {"ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.sync"},
     "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
     "ota.slotsync": {
