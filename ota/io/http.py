@@ -32,8 +32,7 @@ MAX_RANGES: Final = (
 )
 REQUEST: Final = 1 << 20  # bytes that one request asks for, at most
 
-_PART: Final = 100  # bytes that another part of a multipart answer costs
-_HEADERS: Final = 600  # bytes that another request and the head of its answer cost
+_PART: Final = 100  # bytes that another part of a multipart answer costs; another request costs more
 _MAX_HOLE: Final = 1 << 14  # bytes; a round trip saved is worth no more of somebody's data plan
 _TURN_S: Final = 1.0  # how often silence is looked at
 _FAILURES: Final = (BrokenError, ExpiredError, LessError, NetworkError)
@@ -163,9 +162,9 @@ class HttpSource:
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
         if self._ability is Ability.SINGLE:
-            saved = int(self._facts.rtt_s * self._facts.rate / self._facts.window)
-            hole = min(max(_HEADERS, saved), _MAX_HOLE)
-            return batches(merge(ranges, hole), 1, self._request)
+            # What could have come in the share of a round trip that each request takes.
+            share = int(self._facts.rtt_s * self._facts.rate / self._facts.window)
+            return batches(merge(ranges, min(max(_PART, share), _MAX_HOLE)), 1, self._request)
         return batches(merge(ranges, _PART), MAX_RANGES, self._request)
 
     def _launch(self, missing: Missing) -> None:
@@ -197,7 +196,6 @@ class HttpSource:
     def _land(self, transfer: Transfer) -> None:
         full = bool(self._todo) and self._is_full()
         self._flying.remove(transfer)
-        self.requests += transfer.redirects
         self._window.answered(time.monotonic(), self.received, filled=full)
 
     def _take(self, head: Transfer) -> Sequence[tuple[int, bytes]]:
@@ -209,7 +207,7 @@ class HttpSource:
         since_s = time.monotonic()
         while True:
             taken = head.take(_TURN_S)
-            if head.rtt_s:
+            if head.rtt_s and not head.known:
                 self._learn(head)
             if taken:
                 return taken
@@ -224,7 +222,8 @@ class HttpSource:
 
     def _learn(self, head: Transfer) -> None:
         """Take over what the head of an answer told."""
-        self._answered = True
+        head.known = self._answered = True
+        self.requests += head.redirects
         self._ability = head.ability or self._ability
         self._rtt_s = min(self._rtt_s or head.rtt_s, head.rtt_s)
         self._validator = self._validator or head.etag
@@ -238,7 +237,6 @@ class HttpSource:
             NetworkError: there is nothing left to try.
         """
         self._flying.remove(failed)
-        self.requests += failed.redirects
         if isinstance(error, LessError):
             self._ability, self._answered = error.ability, True
             if error.ability is Ability.NONE:

@@ -30,8 +30,9 @@ class Locator:
         self._fresh: str | None = None
         self._redirected: str | None = None
         self._anything = False  # ever came
-        self._failures = 0  # since the last byte that was gained
-        self._renewed = False  # since then
+        self._gained = False  # since the last failure
+        self._failures = 0  # in a row without a byte gained
+        self._renewed = False  # since a byte was gained
 
     def url(self) -> str:
         """The one to ask now.
@@ -49,7 +50,7 @@ class Locator:
 
     def gained(self) -> None:
         """Wanted bytes came."""
-        self._anything = True
+        self._anything = self._gained = True
         self._failures, self._renewed = 0, False
 
     def failed(self, error: Exception, asked: str) -> bool:
@@ -69,10 +70,12 @@ class Locator:
                 return False
             error = error.error
         if isinstance(error, BrokenError):
-            self._failures += 1
             self._redirected = None
+            self._failures += not self._gained
             if self._failures <= self._network.retries:
-                time.sleep(max(error.wait_s, self._network.backoff_s * 2 ** (self._failures - 1)))
+                backoff_s = 0.0 if self._gained else self._network.backoff_s * 2 ** (self._failures - 1)
+                self._gained = False
+                time.sleep(max(error.wait_s, backoff_s))
                 return False
             error = NetworkError(
                 "transfer" if self._anything else "connect",

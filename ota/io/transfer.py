@@ -39,6 +39,7 @@ class Transfer:
         rtt_s: from the request to the head of its answer; 0 before.
         ability: what the head of the answer told; None where nothing.
         arrived: how many bytes came, wanted or not.
+        known: whether the source took over what the head of the answer told.
         gained: whether it brought anything that was missing; the source says so.
     """
 
@@ -59,6 +60,7 @@ class Transfer:
         self.etag: str | None = None
         self.rtt_s = 0.0
         self.ability: Ability | None = None
+        self.known = False
         self.arrived = 0
         self.gained = False
         self._session = session

@@ -63,34 +63,58 @@ class Run:
     log: str
 
 
-def install(world: World, program: str, package: Path, *, trust: Path | None = None) -> Run:
+class HungError(AssertionError):
+    """It had to be killed."""
+
+
+class CrashedError(AssertionError):
+    """It ended by a memory fault."""
+
+
+def install(
+    world: World,
+    program: str,
+    package: Path,
+    *,
+    trust: Path | None = None,
+    authority: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Run:
     """Install a package into slot b with the real `swupdate`.
 
     Args:
         trust: certificates instead of the world's.
+        authority: who may sign a web server's certificate, instead of the world's.
 
     Raises:
-        AssertionError: it did not begin to install, did not end, or not the way it says.
+        HungError, CrashedError: it did not end in time, or not by itself.
+        AssertionError: it did not begin to install, or did not end the way it says.
     """
     folder = world.folder / "stock"
     shutil.rmtree(folder, ignore_errors=True)
     _make_dev(folder / "dev", world)
     (folder / "tmp").mkdir()
-    (folder / "swupdate.cfg").write_text(_CONFIG.format(ca=world.server.ca))
+    (folder / "swupdate.cfg").write_text(_CONFIG.format(ca=authority or world.server.ca))
     command = [*_unshare(world), "sh", "-c", _SCRIPT, "sh", folder / "dev", world.tool(program)]
     command += ["-v", "-f", folder / "swupdate.cfg", "-k", trust or world.certificate, "-H", "demo:1.0"]
     command += ["-e", "stable,copy-b", "-M", "-m", "-i"]
     if program == BOOKWORM:
-        status, log = _run([*command, "/proc/self/fd/0"], folder, package)
+        status, log = _run([*command, "/proc/self/fd/0"], folder, timeout_s, package)
     else:
-        status, log = _run([*command, package], folder)
+        status, log = _run([*command, package], folder, timeout_s)
+    if status == -signal.SIGKILL:
+        raise HungError(log)
+    if status == -signal.SIGSEGV:
+        raise CrashedError(log)
     assert _STARTED in log, f"{program} did not begin to install (exit status {status}):\n{log}"
     ends = {0: _INSTALLED in log, 1: _REFUSED in log}
     assert ends.pop(status, False) and not any(ends.values()), f"{program} exits with {status}:\n{log}"
     return Run(status == 0, log)
 
 
-def _run(command: Sequence[str | Path], folder: Path, fed: Path | None = None) -> tuple[int, str]:
+def _run(
+    command: Sequence[str | Path], folder: Path, timeout_s: float, fed: Path | None = None
+) -> tuple[int, str]:
     """The exit status, negative where it had to be killed, and the log."""
     log = folder / "log"
     with log.open("wb") as output:
@@ -104,7 +128,7 @@ def _run(command: Sequence[str | Path], folder: Path, fed: Path | None = None) -
             start_new_session=True,
         )
     assert process.stdin
-    deadline = threading.Timer(TIMEOUT_S, os.killpg, (process.pid, signal.SIGKILL))
+    deadline = threading.Timer(timeout_s, os.killpg, (process.pid, signal.SIGKILL))
     deadline.start()
     try:
         if fed:
