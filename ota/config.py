@@ -37,6 +37,7 @@ class Config:
     trust: Trust
     network: Network
     memory: int  # bytes
+    seeds: tuple[Path, ...] = ()  # what else can be copied from, the preferred first
 
 
 def load(path: Path) -> Config:
@@ -64,6 +65,7 @@ def load(path: Path) -> Config:
         trust=_trust(table.table("trust")),
         network=_network(table.table("network")),
         memory=_limits(table.table("limits")),
+        seeds=table.files("seeds"),
     )
     table.done()
     return config
