@@ -38,6 +38,7 @@ class Config:
     trust: Trust
     network: Network
     memory: int  # bytes
+    seeds: tuple[Path, ...] = ()  # what else can be copied from, the preferred first
 
 
 def load(path: Path) -> Config:
@@ -65,6 +66,7 @@ def load(path: Path) -> Config:
         trust=_trust(table.table("trust")),
         network=networks.parse(table.table("network")),
         memory=_limits(table.table("limits")),
+        seeds=table.files("seeds"),
     )
     table.done()
     return config

@@ -45,10 +45,13 @@ class BlockTarget(Protocol):
         """
 
     def write_at(self, offset: int, data: bytes) -> None:
-        """All of `data`, or a DeviceError. Durable only after `sync`."""
+        """All of `data`, or a DeviceError. Durable only after `flush` or `sync`."""
 
     def zero(self, offset: int, length: int) -> None:
         """As `write_at` of so many zero bytes."""
+
+    def flush(self) -> None:
+        """Everything written so far is durable; a DeviceError if it is not."""
 
     def sync(self) -> None:
         """Everything written is durable, and the next read comes from the medium."""

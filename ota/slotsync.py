@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ota.device import Device, Place
+from ota.errors import DeviceError
 from ota.formats.zchunk import Header
 from ota.interfaces import Cost
 from ota.io.http import HttpSource
 from ota.io.target import Target, same_file
 from ota.job import Job
-from ota.sync import execute
+from ota.sync import execute, survey
 from ota.sync import plan as planning
 from ota.sync.index import index
 from ota.sync.plan import Action, Plan
+from ota.sync.seeds import Seeds
 from ota.sync.stream import Image
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +35,42 @@ class Content:
 
 
 def job(device: Device, place: Place, content: Content, source: str | None = None) -> Job:
-    """Plan from what the target and the other slots hold.
+    """Plan from what the target and the seeds hold.
 
     Args:
         place: a target that may be written.
-        source: a device that a package names to copy from; the running slot is a seed in any case.
+        source: a device that a package names to copy from; the other slots are seeds in any case.
 
     Raises:
         DeviceError: "slot-size", "slot-unreadable".
     """
-    header = content.header
     with Target(place.path) as target:
-        Image(header.image_size, None).check_fits(target, 0, str(place.path))
-        held = list(_held(device, place, target, header))
-    return _planned(device, place, content, held, list(_seeds(device, place, source)))
+        Image(content.header.image_size, None).check_fits(target, 0, str(place.path))
+        held = _held(device, place, target, content.header)
+    return _planned(device, place, content, held, source)
 
 
 def repair(device: Device, place: Place, content: Content, bad: Iterable[int]) -> Job:
     """Plan to mend the chunks `bad` of a slot that holds all others of its manifest."""
-    header, damaged = content.header, set(bad)
-    held = [chunk for number, chunk in enumerate(planning.held_by(header)) if number not in damaged]
-    return _planned(device, place, content, held, list(_seeds(device, place, None)))
+    damaged = set(bad)
+    held = [chunk for number, chunk in enumerate(planning.held_by(content.header)) if number not in damaged]
+    return _planned(device, place, content, _Held(held), None)
 
 
-def _planned(
-    device: Device,
-    place: Place,
-    content: Content,
-    held: list[tuple[int, bytes]],
-    seeds: list[tuple[Path, Header]],
-) -> Job:
-    plan = planning.make(content.header, held, [manifest for _, manifest in seeds])
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the target holds already."""
+
+    chunks: list[tuple[int, bytes]]  # (offset, sha256), ascending
+    before: Header | None = None  # the same as a manifest, where the slot's own says something else
+
+
+def _planned(device: Device, place: Place, content: Content, held: _Held, source: str | None) -> Job:
+    seeds = list(_seeds(device, place, source))
+    plan = planning.make(content.header, held.chunks, [manifest for _, manifest in seeds])
     web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
-    work = _Work(device, place, content, [path for path, _ in seeds], web, sync)
+    work = _Work(device, place, content, held.before, [path for path, _ in seeds], web, sync)
     return Job(_foresee(plan, web), work.check, work.run, work.close)
 
 
@@ -74,6 +81,7 @@ class _Work:
     device: Device
     place: Place
     content: Content
+    before: Header | None
     seeds: list[Path]
     web: HttpSource | None
     sync: execute.Sync
@@ -85,10 +93,10 @@ class _Work:
     def run(self) -> Cost:
         slot, manifests, content = self.place.slot, self.device.manifests, self.content
         if slot:
-            manifests.begin(slot.name, content.header)
+            manifests.begin(slot.name, content.header, self.before)
         with ExitStack() as opened:
             target = opened.enter_context(Target(self.place.path, writable=True))
-            seeds = [opened.enter_context(Target(path)) for path in self.seeds]
+            seeds = [_open_seed(path, opened) for path in self.seeds]
             cost = self.sync.run(target, seeds)
         if slot:
             manifests.commit(slot.name, content.header, content.version, content.url)
@@ -101,44 +109,80 @@ class _Work:
             self.web.close()
 
 
-def _held(device: Device, place: Place, target: Target, header: Header) -> Iterator[tuple[int, bytes]]:
-    """What the target holds already: by its manifest, or, where an update stopped half way, by a look."""
-    if place.slot and (manifest := device.manifests.get(place.slot.name)):
-        yield from planning.held_by(manifest)
-    elif place.slot and device.manifests.pending(place.slot.name):
-        bad = set(execute.damaged(header, target, device.progress))
-        for number, chunk in enumerate(planning.held_by(header)):
-            if number not in bad:
-                yield chunk
+def _held(device: Device, place: Place, target: Target, header: Header) -> _Held:
+    """By the slot's manifest, or, where there is none that can be relied on, by a look at it."""
+    if place.slot is None:
+        return _Held([])
+    if remains := device.manifests.remains(place.slot.name):
+        found = survey.prove(remains, target, device.progress)
+        # The same update goes on: what the slot holds is told by what is stored as it is.
+        before = None if remains[0].data == header.data else survey.tiling(found)
+        return _Held([(piece.offset, piece.digest) for piece in found], before)
+    manifest = device.manifests.get(place.slot.name) or _learn(device, place.slot.name, target)
+    return _Held(list(planning.held_by(manifest)) if manifest else [])
 
 
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:
-    """The running slot, and the package's `source` where that is something else."""
+    """All that can be copied from, the preferred first. What cannot be read is no seed."""
+    known = Seeds(device.config.state_dir, device.progress)
+    seen = [place.path]  # what is about to be overwritten is no seed
+    for seed in _candidates(device, source):
+        readable = seed.path.is_file() or seed.path.is_block_device()
+        if not readable or any(same_file(seed.path, path) for path in seen):
+            continue
+        seen.append(seed.path)
+        try:
+            manifest = _manifest(device, seed, known)
+        except DeviceError as error:
+            _log.warning("not copied from: %s", error)
+            continue
+        if manifest:
+            yield seed.path, manifest
+
+
+def _candidates(device: Device, source: str | None) -> Iterator[Place]:
     running = device.config.running
-    seeds = [Place(device.path(running), running)]
-    if source and not same_file(device.find(source).path, seeds[0].path):
-        seeds.append(device.find(source))
-    for seed in seeds:
-        # What is about to be overwritten is no seed, and one that is not there is none either.
-        if seed.path.exists() and not same_file(seed.path, place.path):
-            yield seed.path, _manifest(device, seed)
+    yield Place(device.path(running), running)
+    if source:
+        yield device.find(source)
+    for slot in device.board.slots:
+        yield Place(device.path(slot), slot)
+    for path in device.config.seeds:
+        yield device.find(str(path))
 
 
-def _manifest(device: Device, seed: Place) -> Header:
-    """The seed's manifest; one that is not known is made by reading the seed once, and kept."""
-    if seed.slot and (manifest := device.manifests.get(seed.slot.name)):
+def _manifest(device: Device, seed: Place, known: Seeds) -> Header | None:
+    """What a seed holds; None if nothing."""
+    if seed.slot is None:
+        return known.manifest(seed.path)
+    if manifest := device.manifests.get(seed.slot.name):
         return manifest
-    with Target(seed.path) as target:
-        manifest, _ = index(target, 0, target.size, device.progress)
-    if seed.slot:
-        device.manifests.commit(seed.slot.name, manifest, version="", url="")
+    with Target(seed.path) as slot:
+        if remains := device.manifests.remains(seed.slot.name):
+            return survey.tiling(survey.prove(remains, slot, device.progress))
+        return _learn(device, seed.slot.name, slot)
+
+
+def _learn(device: Device, slot: str, target: Target) -> Header | None:
+    """Read a slot of which nothing is known once, and keep what was found; None where it is blank."""
+    if survey.is_blank(target):
+        return None
+    manifest, _ = index(target, 0, target.size, device.progress)
+    device.manifests.learn(slot, manifest)
     return manifest
+
+
+def _open_seed(path: Path, opened: ExitStack) -> Target | None:
+    try:
+        return opened.enter_context(Target(path))
+    except DeviceError as error:
+        _log.warning("no longer there to copy from: %s", error)
+        return None
 
 
 def _foresee(plan: Plan, web: HttpSource | None) -> Cost:
     header = plan.header
-    wanted = sorted(planning.downloads(header, plan.numbers(Action.FETCH)))
-    ranges = planning.ranges(header, wanted)
+    ranges = planning.ranges(header, plan.numbers(Action.FETCH))
     fetched, requests = web.foresee(ranges) if web else (0, 0)
     kept = plan.bytes_of(Action.KEEP)
     return Cost(

@@ -123,6 +123,29 @@ def test_another_seed_than_the_running_slot_is_used(world: World) -> None:
     assert world.holds(world.slot_b, world.v2)
 
 
+def test_what_an_unknown_target_holds_is_found_out_and_moved(world: World) -> None:
+    """Slot b holds the image that runs, as somebody else put it there, and some bytes further on."""
+    world.slot_a.write_bytes(bytes(SLOT_SIZE))
+    world.slot_b.write_bytes((os.urandom(500) + world.v1.read_bytes()).ljust(SLOT_SIZE, b"\xff"))
+    planned = world.ota("plan", package(world, "v1"))
+    before = fetched(world)
+    installed = world.ota("install", package(world, "v1"))
+    assert installed.status == 0, installed
+    assert world.holds(world.slot_b, world.v1)
+    assert {key: planned.answer[key] for key in FORESEEN} == {key: installed.answer[key] for key in FORESEEN}
+    assert fetched(world) - before == planned.answer["fetched_bytes"]
+    assert planned.answer["fetched_bytes"] < 200_000
+
+
+def test_seeds_of_the_configuration_are_copied_from(world: World) -> None:
+    world.slot_a.write_bytes(bytes(SLOT_SIZE))
+    world.write_config(seeds='seeds = ["not-plugged-in.ext4", "v2.ext4"]')
+    planned = world.ota("plan", package(world))
+    outcome = world.ota("install", package(world))
+    assert world.holds(world.slot_b, world.v2)
+    assert (planned.answer["fetched_bytes"], outcome.answer["fetched_bytes"]) == (0, 0)
+
+
 def test_slots_know_what_they_hold(world: World) -> None:
     world.ota("install", package(world))
     slots = world.ota("status").answer["slots"]

@@ -115,6 +115,14 @@ class Target:
         for start in range(offset, offset + length, BLOCK):
             self.write_at(start, bytes(min(BLOCK, offset + length - start)))
 
+    def flush(self) -> None:
+        """See `BlockTarget`."""
+        self._flush()
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise self._unwritable(0, error) from error
+
     def sync(self) -> None:
         self._flush()
         try:

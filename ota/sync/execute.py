@@ -1,26 +1,31 @@
 """Make a target match a manifest, as planned: the only place that writes slots from seeds and ranges.
 
-Nothing is written that was not proved: a chunk of a seed by sha256 of its bytes, a fetched one by its
-coded and its plain digest. A chunk of a seed that is not what the plan thought becomes a fetched one.
-At the end the whole image is read back from the medium and proved again, what was kept included.
+The target is written strictly from front to back. Nothing is written that was not proved: a chunk of a
+seed by sha256 of its bytes, a fetched one by its coded and its plain digest. A chunk that is not what the
+plan thought is left out and fetched afterwards. At the end the whole image is read back from the medium and
+proved again, what was kept included.
+
+A power cut costs no more than MAX_UNSYNCED and `plan.MAX_SAVED` bytes, and what the source had asked for
+ahead: what was fetched, or moved within the target, is made durable before more of it is at stake.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ota.errors import DeviceError, NetworkError, OtaError, TrustError
-from ota.formats.zchunk import Chunk, Decoder, Header
+from ota.errors import DeviceError
+from ota.formats.zchunk import Header
 from ota.interfaces import BlockTarget, Cost, Event, Progress, RangeSource
 from ota.sync import plan as planning
-from ota.sync.plan import Action, Plan, Step
+from ota.sync import survey
+from ota.sync.download import MAX_ROUNDS, Download
+from ota.sync.plan import OWN, SAVED, Action, Plan, Save, Step
 
-BLOCK: Final = 1 << 20  # bytes; what is read or written at a time, at least one chunk
-MAX_ROUNDS: Final = 3  # a chunk that is wrong after so many fetches or writes is given up
+MAX_UNSYNCED: Final = 768 << 10  # bytes as coded; at least one chunk, or one block that is moved
 
 
 class Sync:
@@ -37,33 +42,31 @@ class Sync:
         self._plan = plan
         self._source = source
         self._progress = progress
-        self._awaited = set(plan.numbers(Action.FETCH))
-        self._fetched = self._fetch(plan.numbers(Action.FETCH))
-        self._first: _Fetched | None = None
+        self._download = Download(plan.header, plan.numbers(Action.FETCH), source, progress)
         self._written = 0
+        self._unsynced = 0  # coded bytes that a power cut would cost
 
     def check(self) -> None:
-        """Fetch and prove the first missing chunk: the last chance to fail before a write.
+        """Fetch until a missing chunk is proved: the last chance to fail before a write.
 
         Raises:
             NetworkError, TrustError: the server cannot serve this update.
         """
-        self._first = next(self._fetched, None)
+        self._download.check()
 
-    def run(self, target: BlockTarget, seeds: Sequence[BlockTarget]) -> Cost:
+    def run(self, target: BlockTarget, seeds: Sequence[BlockTarget | None]) -> Cost:
         """Fetch, copy, zero; read back; mend what is wrong.
 
         Args:
             target: the slot, writable.
-            seeds: what the plan's seed numbers mean.
+            seeds: what the plan's seed numbers mean; None for one that is gone.
 
         Raises:
             OtaError: the target is not what it should be; it holds proved chunks and old ones.
         """
         bad = self._carry_out(target, seeds)
         for _ in range(MAX_ROUNDS):
-            for fetched in self._fetch(bad):
-                self._put(target, fetched)
+            self._mend(target, bad)
             target.sync()
             bad = damaged(self._header, target, self._progress)
             if not bad:
@@ -86,49 +89,57 @@ class Sync:
             verified_bytes=self._header.image_size,
         )
 
-    def _carry_out(self, target: BlockTarget, seeds: Sequence[BlockTarget]) -> list[int]:
-        """Take all steps in order of offset, so that the medium is written from front to back.
+    def _carry_out(self, target: BlockTarget, seeds: Sequence[BlockTarget | None]) -> list[int]:
+        """Take all steps in order of offset.
 
         Returns:
-            Chunks that no seed held as its manifest says.
+            Chunks that were not what the plan thought, and are not written.
         """
+        places = _Places(target, seeds, _Saves(self._plan, target))
         bad: list[int] = []
         for step in self._plan.steps:
-            if step.action is Action.COPY:
-                bad += self._copy(target, seeds[step.seed], step)
-            elif step.action is Action.ZERO:
-                self._zero(target, step)
-            elif step.action is Action.FETCH:
-                self._write_fetched(target, step)
+            for first, stop in self._blocks(step):
+                places.saves.read_before(stop)
+                bad += self._make(places, step, first, stop)
             self._progress(Event("write", self._header.offset(step.stop), self._header.image_size))
         return bad
 
-    def _write_fetched(self, target: BlockTarget, step: Step) -> None:
-        """Take chunks as they come, until those of this step are there; a server may answer in any order."""
-        for number in range(step.first, step.stop):
-            while number in self._awaited:
-                self._put(target, self._first or next(self._fetched))
-                self._first = None
+    def _blocks(self, step: Step) -> Iterator[tuple[int, int]]:
+        """Cut a step into what is written at a time: chunks `[first, stop)`."""
+        if step.action is Action.ZERO:
+            yield step.first, step.stop
+        elif step.action is Action.COPY and step.seed != SAVED:
+            yield from _blocks(self._header, step.first, step.stop)
+        elif step.action is not Action.KEEP:
+            yield from ((number, number + 1) for number in range(step.first, step.stop))
 
-    def _put(self, target: BlockTarget, fetched: _Fetched) -> None:
-        for number in fetched.numbers:
-            self._write(target, self._header.offset(number), fetched.data)
-        self._awaited.difference_update(fetched.numbers)
+    def _make(self, places: _Places, step: Step, first: int, stop: int) -> list[int]:
+        """Write the chunks `[first, stop)` of a step; returns those that cannot be had there."""
+        if step.action is Action.ZERO:
+            return self._zero(places.target, first, stop)
+        data = self._get(places, step, first, stop)
+        if data is None:
+            return list(range(first, stop))
+        if step.action is Action.FETCH or step.seed in (OWN, SAVED):
+            self._stake(places.target, first, stop)
+        bad = [] if step.action is Action.FETCH else list(wrong_chunks(self._header, first, stop, data))
+        self._write_good(places.target, first, stop, data, set(bad))
+        return bad
 
-    def _copy(self, target: BlockTarget, seed: BlockTarget, step: Step) -> Iterator[int]:
-        shift = step.offset - self._header.offset(step.first)
-        for first, stop in _blocks(self._header, step.first, step.stop):
-            start = self._header.offset(first)
-            length = self._header.offset(stop) - start
-            try:
-                data = seed.read_at(start + shift, length)
-            except DeviceError:
-                # A seed is a help, never a need: what it cannot give is fetched.
-                yield from range(first, stop)
-                continue
-            bad = list(wrong_chunks(self._header, first, stop, data))
-            yield from bad
-            self._write_good(target, first, stop, data, set(bad))
+    def _get(self, places: _Places, step: Step, first: int, stop: int) -> bytes | None:
+        if step.action is Action.FETCH:
+            return self._download.take(first)
+        if step.seed == SAVED:
+            return places.saves.take(first)
+        seed = places.target if step.seed == OWN else places.seeds[step.seed]
+        start, end = self._header.offset(first), self._header.offset(stop)
+        return _read(seed, step.offset + start - self._header.offset(step.first), end - start)
+
+    def _zero(self, target: BlockTarget, first: int, stop: int) -> list[int]:
+        start, end = self._header.offset(first), self._header.offset(stop)
+        target.zero(start, end - start)
+        self._written += end - start
+        return []
 
     def _write_good(self, target: BlockTarget, first: int, stop: int, data: bytes, bad: set[int]) -> None:
         base = self._header.offset(first)
@@ -139,110 +150,87 @@ class Sync:
                 start, end = self._header.offset(number), self._header.offset(number + 1)
                 self._write(target, start, data[start - base : end - base])
 
-    def _zero(self, target: BlockTarget, step: Step) -> None:
-        for first, stop in _blocks(self._header, step.first, step.stop):
-            start = self._header.offset(first)
-            self._write(target, start, bytes(self._header.offset(stop) - start))
-
     def _write(self, target: BlockTarget, offset: int, data: bytes) -> None:
         target.write_at(offset, data)
         self._written += len(data)
 
-    def _fetch(self, numbers: Sequence[int]) -> Iterator[_Fetched]:
-        """Fetch these chunks, each proved; a wrong one is asked for again."""
-        wanted = planning.downloads(self._header, numbers)
-        if wanted and self._source is None:
-            raise NetworkError(
-                "connect", "chunks are missing and no URL is known", found=f"{len(wanted)} chunks"
-            )
-        decoder = Decoder(self._header)
-        total = sum(chunk.stop - chunk.start for chunk in map(self._header.chunk, wanted))
-        done = 0
-        error: OtaError | None = None
+    def _stake(self, target: BlockTarget, first: int, stop: int) -> None:
+        """Before chunks are written that would have to be fetched if a power cut lost them."""
+        coded = sum(map(self._header.coded_length, range(first, stop)))
+        if self._unsynced and self._unsynced + coded > MAX_UNSYNCED:
+            target.flush()
+            self._unsynced = 0
+        self._unsynced += coded
+
+    def _mend(self, target: BlockTarget, bad: Sequence[int]) -> None:
+        """Fetch these chunks, equal ones once; a wrong one is asked for again."""
+        missing = planning.downloads(self._header, bad)
         for _ in range(MAX_ROUNDS):
-            missing = sorted(wanted)
+            download = Download(self._header, sorted(missing), self._source, self._progress)
+            download.check()
+            for number in sorted(missing):
+                if (data := download.take(number)) is not None:
+                    self._stake(target, number, number + 1)
+                    for place in missing.pop(number):
+                        self._write(target, self._header.offset(place), data)
             if not missing:
                 return
-            for chunk, coded in self._receive(missing):
-                try:
-                    plain = decoder.decode(chunk, coded)
-                except OtaError as refused:
-                    error = refused
-                    continue
-                yield _Fetched(wanted.pop(chunk.number), plain)
-                done += len(coded)
-                self._progress(Event("fetch", done, total))
-        if wanted:
-            raise TrustError(
-                "digest-mismatch",
-                f"the server's bytes of {len(wanted)} chunks are not the signed ones",
-                expected=error and error.expected,
-                found=error and error.found,
-                hint="is the .zck on the server the one that this package was built with?",
-            ) from error
-
-    def _receive(self, numbers: list[int]) -> Iterator[tuple[Chunk, bytes]]:
-        """Put the source's pieces together: (chunk, its coded bytes), in the order of their completion."""
-        assert self._source is not None
-        chunks = [self._header.chunk(number) for number in numbers]
-        starts = [chunk.start for chunk in chunks]
-        partial: dict[int, _Partial] = {}
-        for offset, data in self._source.fetch(planning.ranges(self._header, numbers)):
-            view = memoryview(data)
-            while view:
-                chunk = chunks[bisect_right(starts, offset) - 1]
-                part = view[: chunk.stop - offset]
-                if len(part) == chunk.stop - chunk.start:
-                    yield chunk, bytes(part)
-                else:
-                    buffer = partial.setdefault(chunk.number, _Partial(bytearray(chunk.stop - chunk.start)))
-                    buffer.put(offset - chunk.start, part)
-                    if buffer.is_complete():
-                        yield chunk, bytes(partial.pop(chunk.number).data)
-                offset += len(part)
-                view = view[len(part) :]
+        raise download.refusal(len(missing))
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
-    numbers: tuple[int, ...]  # the chunks that have these bytes
-    data: bytes
+class _Places:
+    """What a step copies from."""
+
+    target: BlockTarget
+    seeds: Sequence[BlockTarget | None]
+    saves: _Saves
 
 
-@dataclass(slots=True)
-class _Partial:
-    """A chunk of which some bytes are here. The source gives each byte once, so counting them suffices."""
+class _Saves:
+    """Old content of the target that is needed after its place was written over."""
 
-    data: bytearray
-    filled: int = 0
+    def __init__(self, plan: Plan, target: BlockTarget) -> None:
+        self._header = plan.header
+        self._target = target
+        self._coming = deque(plan.saves)
+        self._data: dict[int, bytes] = {}  # chunk -> its bytes
+        self._size = 0  # bytes of `_data`
 
-    def put(self, offset: int, piece: memoryview) -> None:
-        self.data[offset : offset + len(piece)] = piece
-        self.filled += len(piece)
+    def read_before(self, stop: int) -> None:
+        """Read what the chunks before `stop` are about to be written over.
 
-    def is_complete(self) -> bool:
-        return self.filled == len(self.data)
+        If anything, as much as there is room for: reading makes the target write what it had collected.
+        """
+        if self._is_due(stop):
+            while self._is_due(stop) or self._fits():
+                self._read(self._coming.popleft())
+
+    def take(self, number: int) -> bytes | None:
+        """What was saved for a chunk; None where it could not be read."""
+        data = self._data.pop(number, None)
+        self._size -= len(data or b"")
+        return data
+
+    def _is_due(self, stop: int) -> bool:
+        return bool(self._coming) and self._coming[0].due < stop
+
+    def _fits(self) -> bool:
+        if not self._coming:
+            return False
+        return self._size + planning.length(self._header, self._coming[0].number) <= planning.MAX_SAVED
+
+    def _read(self, save: Save) -> None:
+        data = _read(self._target, save.offset, planning.length(self._header, save.number))
+        if data is not None:
+            self._data[save.number] = data
+            self._size += len(data)
 
 
 def damaged(header: Header, target: BlockTarget, progress: Progress) -> list[int]:
     """Read what the manifest says the target holds; returns the chunks that differ."""
-    bad: list[int] = []
-    number, offset = 0, 0
-    current = hashlib.sha256()
-    for block in target.scan(0, header.image_size):
-        start = 0
-        while start < len(block):
-            end = min(header.offset(number + 1) - offset, len(block))
-            current.update(block[start:end])
-            if offset + end == header.offset(number + 1):
-                if current.digest() != header.digest(number):
-                    bad.append(number)
-                number += 1
-                current = hashlib.sha256()
-            start = end
-        offset += len(block)
-        progress(Event("verify", offset, header.image_size))
-    return bad
+    right = {piece.offset for piece in survey.prove([header], target, progress)}
+    return [number for number in range(len(header)) if header.offset(number) not in right]
 
 
 def wrong_chunks(header: Header, first: int, stop: int, data: bytes) -> Iterator[int]:
@@ -256,12 +244,20 @@ def wrong_chunks(header: Header, first: int, stop: int, data: bytes) -> Iterator
         start = end
 
 
+def _read(seed: BlockTarget | None, offset: int, size: int) -> bytes | None:
+    """A seed is a help, never a need: what it cannot give is fetched."""
+    try:
+        return seed.read_at(offset, size) if seed else None
+    except DeviceError:
+        return None
+
+
 def _blocks(header: Header, first: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Cut chunks `[first, stop)` into runs of at most BLOCK bytes, or of one chunk."""
-    start, limit = first, header.offset(first) + BLOCK
+    """Cut chunks `[first, stop)` into runs of at most `plan.BLOCK` bytes, or of one chunk."""
+    start, limit = first, header.offset(first) + planning.BLOCK
     for number in range(first, stop):
         if number > start and header.offset(number + 1) > limit:
             yield start, number
-            start, limit = number, header.offset(number) + BLOCK
+            start, limit = number, header.offset(number) + planning.BLOCK
     if start < stop:
         yield start, stop

@@ -1,4 +1,7 @@
-"""Decide how each chunk of a slot comes to be: keep, copy, zero or fetch. Pure: headers in, a value out.
+"""Decide how each chunk of a slot comes to be: keep, zero, copy or fetch. Pure: headers in, a value out.
+
+The target is written from front to back. So its own old content can be copied from as long as it was not
+written over, or, within a bound, if it is saved into memory before; and what was written stays as it is.
 
 What target and seeds hold is taken from their manifests, so it is a hint; the executor proves every
 byte and fetches what the hint got wrong.
@@ -7,14 +10,23 @@ byte and fetches what the hint got wrong.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Final
 
 from ota.formats.zchunk import Header
 from ota.interfaces import Range
+
+BLOCK: Final = 768 << 10  # bytes; what is copied at a time, at least one chunk
+MAX_SAVED: Final = 768 << 10  # bytes of old content in memory; a power cut costs them
+MAX_EARLY: Final = 2 << 20  # bytes that a source asks for ahead, and that may come before their turn
+
+OWN: Final = -1  # as `Step.seed`: the target as it is at this moment
+SAVED: Final = -2  # as `Step.seed`: what was saved of the target's old content
 
 # A zero chunk is one frame of one run-length block or, at most, of a few bytes.
 _MAX_CODED_ZEROS: Final = 64  # bytes
@@ -36,8 +48,17 @@ class Step:
     action: Action
     first: int  # chunk number
     stop: int  # chunk number
-    seed: int = 0  # COPY: which seed
-    offset: int = 0  # COPY: bytes, where the first chunk lies in the seed
+    seed: int = 0  # COPY: which seed, OWN or SAVED
+    offset: int = 0  # COPY: bytes, where the first chunk lies (SAVED: lay) in the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A chunk to be read from the target's old content before something else is written there."""
+
+    offset: int  # bytes, in the old content
+    number: int  # the chunk that it is for
+    due: int  # the first chunk that is written over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,15 @@ class Plan:
 
     header: Header
     steps: tuple[Step, ...]
+    saves: tuple[Save, ...] = ()  # in the order in which they are due, which is that of their offsets
+
+    @property
+    def memory(self) -> int:
+        """Bytes that are held at most, beside the plan itself: blocks on their way."""
+        fetched = [self.header.chunk(number) for number in self.numbers(Action.FETCH)]
+        decoded = max((chunk.stop - chunk.start + chunk.length for chunk in fetched), default=0)
+        saved = sum(length(self.header, save.number) for save in self.saves)
+        return BLOCK + min(saved, MAX_SAVED) + decoded + (MAX_EARLY if fetched else 0)
 
     def bytes_of(self, action: Action) -> int:
         """Image bytes that come to be this way."""
@@ -57,6 +87,9 @@ class Plan:
         return [n for step in self.steps if step.action is action for n in range(step.first, step.stop)]
 
 
+_Origin = tuple[Action, int, int]  # as in Step: action, seed, offset
+
+
 def make(header: Header, held: Iterable[tuple[int, bytes]], seeds: Sequence[Header]) -> Plan:
     """Plan how to bring a target to `header`.
 
@@ -65,10 +98,12 @@ def make(header: Header, held: Iterable[tuple[int, bytes]], seeds: Sequence[Head
         held: (offset, sha256) of chunks that the target holds already, ascending by offset.
         seeds: manifests of what can be copied from, the preferred first.
     """
-    kept = set(_kept(header, held))
-    sources = _find(header, kept, seeds)
-    actions = (_decide(header, number, number in kept, sources) for number in range(len(header)))
-    return Plan(header, tuple(_merge(header, actions)))
+    places = _Places(header, list(held), seeds)
+    origins = [places.origin(number) for number in range(len(header))]
+    saves = _choose(header, places.savable)
+    for save in saves:
+        origins[save.number] = (Action.COPY, SAVED, save.offset)
+    return Plan(header, tuple(_merge(header, origins)), tuple(saves))
 
 
 def downloads(header: Header, numbers: Iterable[int]) -> dict[int, tuple[int, ...]]:
@@ -99,6 +134,11 @@ def ranges(header: Header, numbers: Iterable[int]) -> list[Range]:
     return merged
 
 
+def length(header: Header, number: int) -> int:
+    """Of a chunk in the image, bytes."""
+    return header.offset(number + 1) - header.offset(number)
+
+
 def held_by(header: Header) -> Iterator[tuple[int, bytes]]:
     """(offset, sha256) of every chunk that a slot with this manifest should hold."""
     return ((header.offset(number), header.digest(number)) for number in range(len(header)))
@@ -114,9 +154,61 @@ def _kept(header: Header, held: Iterable[tuple[int, bytes]]) -> Iterator[int]:
             yield number
 
 
-def _find(header: Header, kept: set[int], seeds: Sequence[Header]) -> dict[bytes, tuple[int, int]]:
+class _Places:
+    """Where chunks can be had. They are asked for from front to back, as the target is written.
+
+    Attributes:
+        savable: chunks that can be had from old content only if it is saved.
+    """
+
+    def __init__(self, header: Header, held: Sequence[tuple[int, bytes]], seeds: Sequence[Header]) -> None:
+        self._header = header
+        self._kept = set(_kept(header, held))
+        self._written = [number for number in range(len(header)) if number not in self._kept]
+        self._wanted = {header.digest(number) for number in self._written}
+        self._seeds = _find(self._wanted, seeds)
+        # Of equal chunks the last: it is written over last.
+        self._old = {digest: offset for offset, digest in held if digest in self._wanted}
+        self._new: dict[bytes, int] = {}  # digest -> offset of the first such chunk of the image
+        self.savable: list[Save] = []
+
+    def origin(self, number: int) -> _Origin:
+        """The best place that there is; FETCH for what may be saved, until that is chosen."""
+        digest = self._header.digest(number)
+        origin = self._find_origin(number, digest)
+        if digest in self._wanted:
+            self._new.setdefault(digest, self._header.offset(number))
+        return origin
+
+    def _find_origin(self, number: int, digest: bytes) -> _Origin:
+        if number in self._kept:
+            return Action.KEEP, 0, 0
+        if _is_zero(self._header, number):
+            return Action.ZERO, 0, 0
+        if digest in self._seeds:
+            return Action.COPY, *self._seeds[digest]
+        old = self._old.get(digest)
+        size = length(self._header, number)
+        if old is not None and (due := self._due(old, size)) >= number:
+            return Action.COPY, OWN, old
+        if digest in self._new:
+            return Action.COPY, OWN, self._new[digest]
+        if old is not None and size <= MAX_SAVED:
+            self.savable.append(Save(old, number, due))
+        return Action.FETCH, 0, 0
+
+    def _due(self, offset: int, size: int) -> int:
+        """The first chunk that is written over these bytes of old content; `len(header)` if none is."""
+        header = self._header
+        touched = bisect_right(range(len(header) + 1), offset, key=header.offset) - 1
+        place = bisect_left(self._written, touched)
+        if place < len(self._written) and header.offset(self._written[place]) < offset + size:
+            return self._written[place]
+        return len(header)
+
+
+def _find(wanted: set[bytes], seeds: Sequence[Header]) -> dict[bytes, tuple[int, int]]:
     """Digest of each wanted chunk that a seed has -> (seed, offset in it)."""
-    wanted = {header.digest(number) for number in range(len(header)) if number not in kept}
     found: dict[bytes, tuple[int, int]] = {}
     for seed, manifest in enumerate(seeds):
         for offset, digest in held_by(manifest):
@@ -125,19 +217,31 @@ def _find(header: Header, kept: set[int], seeds: Sequence[Header]) -> dict[bytes
     return found
 
 
-def _decide(
-    header: Header, number: int, is_kept: bool, sources: dict[bytes, tuple[int, int]]
-) -> tuple[Action, int, int]:
-    if is_kept:
-        return Action.KEEP, 0, 0
-    digest = header.digest(number)
-    if header.coded_length(number) <= _MAX_CODED_ZEROS:
-        length = header.offset(number + 1) - header.offset(number)
-        if digest == _digest_of_zeros(length):
-            return Action.ZERO, 0, 0
-    if digest in sources:
-        return Action.COPY, *sources[digest]
-    return Action.FETCH, 0, 0
+def _choose(header: Header, savable: Iterable[Save]) -> list[Save]:
+    """What is saved, in the order in which it is due: never more than MAX_SAVED bytes at a time.
+
+    A saved chunk is held from the moment when its place is written over until it was written itself. Where
+    that is too much, those that would be held the longest are given up, so that far moves do not keep out
+    near ones.
+    """
+    chosen: list[Save] = []
+    held: list[Save] = []  # ascending by `number`
+    total = 0  # bytes of `held`
+    for save in sorted(savable, key=attrgetter("offset")):
+        while held and held[0].number < save.due:
+            chosen.append(held.pop(0))
+            total -= length(header, chosen[-1].number)
+        insort(held, save, key=attrgetter("number"))
+        total += length(header, save.number)
+        while total > MAX_SAVED:
+            total -= length(header, held.pop().number)
+    return sorted(chosen + held, key=attrgetter("offset"))
+
+
+def _is_zero(header: Header, number: int) -> bool:
+    if header.coded_length(number) > _MAX_CODED_ZEROS:
+        return False
+    return header.digest(number) == _digest_of_zeros(length(header, number))
 
 
 @cache
@@ -145,9 +249,9 @@ def _digest_of_zeros(length: int) -> bytes:
     return hashlib.sha256(bytes(length)).digest()
 
 
-def _merge(header: Header, actions: Iterable[tuple[Action, int, int]]) -> Iterator[Step]:
+def _merge(header: Header, origins: Iterable[_Origin]) -> Iterator[Step]:
     last: Step | None = None
-    for number, (action, seed, offset) in enumerate(actions):
+    for number, (action, seed, offset) in enumerate(origins):
         if last and _continues(header, last, number, action, seed, offset):
             last = Step(action, last.first, number + 1, last.seed, last.offset)
             continue

@@ -2,94 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ota.errors import DeviceError, NetworkError, OtaError, TrustError
-from ota.formats import zchunk
-from ota.formats.zchunk import Header
 from ota.interfaces import Range
 from ota.sync import plan as planning
-from ota.sync.execute import MAX_ROUNDS, Sync, damaged
+from ota.sync.download import MAX_ROUNDS, MAX_WRONG
+from ota.sync.execute import MAX_UNSYNCED, Sync, damaged
 from ota.sync.plan import Action, Plan
+from ota.tests.media import Memory, Published, file_of, header_of
 
 CHUNKS = [random.Random(n).randbytes(1000 + 37 * n) for n in range(12)] + [bytes(60)]
 IMAGE = b"".join(CHUNKS)
-
-
-@dataclass
-class Memory:
-    """A BlockTarget in memory; `sync` and what was written are counted."""
-
-    data: bytearray
-    broken: Range | None = None  # where reading fails
-    writes: list[tuple[int, bytes]] = field(default_factory=list)
-    synced_after: int = -1
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        if self.broken and offset < self.broken.stop and offset + length > self.broken.start:
-            raise DeviceError("slot-unreadable", "bad block")
-        return bytes(self.data[offset : offset + length])
-
-    def scan(self, start: int, stop: int) -> Iterator[memoryview]:
-        for offset in range(start, stop, 777):
-            yield memoryview(self.read_at(offset, min(777, stop - offset)))
-
-    def write_at(self, offset: int, data: bytes) -> None:
-        self.data[offset : offset + len(data)] = data
-        self.writes.append((offset, data))
-
-    def zero(self, offset: int, length: int) -> None:
-        self.write_at(offset, bytes(length))
-
-    def sync(self) -> None:
-        self.synced_after = len(self.writes)
-
-
-@dataclass
-class Published:
-    """A RangeSource over a .zck in memory, in pieces of any size and order; it can lie a number of times."""
-
-    file: bytes
-    piece: int = 700
-    backwards: bool = False
-    lies: int = 0
-    asked: list[Range] = field(default_factory=list)
-
-    def fetch(self, ranges: Sequence[Range]) -> Iterator[tuple[int, bytes]]:
-        self.asked += ranges
-        pieces = [
-            (offset, self.file[offset : min(offset + self.piece, part.stop)])
-            for part in ranges
-            for offset in range(part.start, part.stop, self.piece)
-        ]
-        for offset, data in reversed(pieces) if self.backwards else pieces:
-            if self.lies:
-                self.lies -= 1
-                yield offset, bytes([data[0] ^ 1]) + data[1:]
-            else:
-                yield offset, data
-
-
-def header_of(chunks: Sequence[bytes]) -> Header:
-    return zchunk.parse_manifest(zchunk.render((hashlib.sha256(c).digest(), len(c)) for c in chunks))
 
 
 HEADER = header_of(CHUNKS)
 
 
 def published(**how: object) -> Published:
-    return Published(HEADER.data + IMAGE, **how)  # type: ignore[arg-type]  # the fields above
+    return Published(file_of(CHUNKS), **how)  # type: ignore[arg-type]  # the fields above
 
 
 def plan_from(seed: Sequence[bytes], held: Sequence[bytes] = ()) -> Plan:
@@ -112,20 +48,22 @@ def test_check_writes_nothing_and_proves_the_servers_first_chunk() -> None:
 
 
 def test_kept_copied_zeroed_and_fetched_chunks_make_the_image() -> None:
-    target = Memory(bytearray(b"".join(CHUNKS[:2]).ljust(len(IMAGE), b"\xff")))
+    target = Memory(bytearray(b"".join(CHUNKS[:2]).ljust(len(IMAGE), b"\xff")), in_order=True)
     plan = plan_from(SEED, held=CHUNKS[:2])
     assert all(plan.bytes_of(action) for action in Action)
     make_it_so(plan, target, Memory(bytearray(b"".join(SEED))), published())
     assert target.data == IMAGE
-    assert target.synced_after == len(target.writes)
+    assert not target.unsynced
+    assert target.zeroed == [Range(len(IMAGE) - 60, len(IMAGE))]
     assert min(offset for offset, _ in target.writes) == len(CHUNKS[0]) + len(CHUNKS[1])
 
 
 @pytest.mark.parametrize("piece", [1, 999, 1000, 1_000_000])
-@pytest.mark.parametrize("backwards", [False, True])
-def test_pieces_may_come_in_any_size_and_order(piece: int, backwards: bool) -> None:
-    target = Memory(bytearray(len(IMAGE)))
-    make_it_so(plan_from([]), target, Memory(bytearray()), published(piece=piece, backwards=backwards))
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_pieces_may_come_in_any_size_and_order_and_are_written_in_order(piece: int, shuffled: bool) -> None:
+    target = Memory(bytearray(len(IMAGE)), in_order=True)
+    source = published(piece=piece, chance=random.Random(2) if shuffled else None)
+    make_it_so(plan_from([]), target, Memory(bytearray()), source)
     assert target.data == IMAGE
 
 
@@ -170,12 +108,74 @@ def test_a_server_that_lies_once_is_asked_again_and_only_for_that() -> None:
     assert sum(len(part) for part in source.asked) == len(IMAGE) - len(CHUNKS[12]) + len(CHUNKS[0])
 
 
-def test_a_server_that_always_lies_is_given_up_before_anything_is_written() -> None:
-    source = published(lies=1_000_000)
+@pytest.mark.parametrize("chunks", [1, MAX_WRONG - 1, MAX_WRONG, 40])
+def test_another_file_is_refused_at_once_before_anything_is_written(chunks: int) -> None:
+    image = [random.Random(n).randbytes(1000) for n in range(chunks)]
+    source = Published(bytes(len(file_of(image))), piece=1000, ahead=1000)
     with pytest.raises(TrustError) as caught:
-        Sync(plan_from(SEED), source, lambda event: None).check()
+        Sync(planning.make(header_of(image), [], []), source, lambda event: None).check()
     assert caught.value.code == "digest-mismatch"
-    assert len(source.asked) <= MAX_ROUNDS * 12
+    assert source.received <= min(MAX_WRONG, MAX_ROUNDS * chunks) * 1000
+
+
+def test_a_file_that_turns_into_another_one_is_given_up_after_a_few_more_chunks() -> None:
+    image = [random.Random(n).randbytes(1000) for n in range(100)]
+    file = file_of(image)
+    source = Published(file[:-50_000] + bytes(50_000), piece=1000, ahead=1000)
+    target = Memory(bytearray(100_000), in_order=True)
+    with pytest.raises(TrustError) as caught:
+        make_it_so(planning.make(header_of(image), [], []), target, Memory(bytearray()), source)
+    assert caught.value.code == "digest-mismatch"
+    assert source.received == 100_000 + MAX_WRONG * 1000
+
+
+@pytest.mark.parametrize("place", [0, 1, 6, 39])
+@pytest.mark.parametrize("times", [1, 2])
+def test_one_wrong_byte_costs_that_chunk_again(place: int, times: int) -> None:
+    class Flips(Published):
+        def fetch(self, ranges: Sequence[Range]) -> Iterator[tuple[int, bytes]]:
+            nonlocal times
+            for offset, data in super().fetch(ranges):
+                flip = offset == len(HEADER_40.data) + place * 1000 and times > 0
+                times -= flip
+                yield offset, data[:-1] + bytes([data[-1] ^ flip])
+
+    image = [random.Random(n).randbytes(1000) for n in range(40)]
+    HEADER_40 = header_of(image)  # noqa: N806
+    lies = times
+    source, target = Flips(file_of(image), piece=1000), Memory(bytearray(40_000))
+    make_it_so(planning.make(HEADER_40, [], []), target, Memory(bytearray()), source)
+    assert target.data == b"".join(image)
+    assert source.received == 40_000 + lies * 1000
+
+
+def test_a_single_missing_chunk_is_asked_for_again_before_anything_is_written() -> None:
+    source, target = published(lies=2, piece=1_000_000), Memory(bytearray(IMAGE), in_order=True)
+    held = [chunk for chunk in planning.held_by(HEADER) if chunk[0] != HEADER.offset(3)]
+    make_it_so(planning.make(HEADER, held, []), target, Memory(bytearray()), source)
+    assert source.received == 3 * len(CHUNKS[3])
+
+
+def test_what_was_fetched_is_made_durable_before_much_more_is_written() -> None:
+    class Watched(Memory):
+        def write_at(self, offset: int, data: bytes) -> None:
+            super().write_at(offset, data)
+            assert sum(len(data) for _, data in self.unsynced) <= MAX_UNSYNCED
+
+    image = [random.Random(n).randbytes(50_000) for n in range(100)]
+    target = Watched(bytearray(5_000_000))
+    make_it_so(
+        planning.make(header_of(image), [], []), target, Memory(bytearray()), Published(file_of(image))
+    )
+    assert target.data == b"".join(image)
+
+
+def test_a_seed_that_is_gone_is_fetched() -> None:
+    target, source = Memory(bytearray(len(IMAGE))), published()
+    sync = Sync(plan_from(SEED), source, lambda event: None)
+    sync.check()
+    sync.run(target, [None])
+    assert target.data == IMAGE
 
 
 def test_without_a_server_missing_chunks_are_an_error() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.interfaces import Range
 from ota.sync import plan as planning
-from ota.sync.plan import Action
+from ota.sync.plan import OWN, SAVED, Action, Save
 
 Contents = list[tuple[int, int]]  # (what, length) of each chunk
 CONTENTS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 4)), max_size=30)
@@ -34,8 +35,47 @@ def test_what_is_in_place_is_kept() -> None:
     assert actions(header_of([(1, 3), (2, 2)]), [(1, 3), (2, 2)], []) == [Action.KEEP, Action.KEEP]
 
 
-def test_what_lies_elsewhere_in_the_target_is_not_kept() -> None:
-    assert actions(header_of([(1, 3), (2, 2)]), [(3, 2), (2, 2)], []) == [Action.FETCH, Action.FETCH]
+def test_what_lies_elsewhere_in_the_target_is_copied_while_it_is_there() -> None:
+    header = header_of([(1, 3), (2, 2)])
+    made = planning.make(header, planning.held_by(header_of([(3, 2), (2, 2), (1, 3)])), [])
+    assert [(step.action, step.seed, step.offset) for step in made.steps] == [
+        (Action.COPY, OWN, 4),
+        (Action.COPY, SAVED, 2),  # the first chunk is written over it
+    ]
+    assert made.saves == (Save(2, number=1, due=0),)
+
+
+def test_seeds_are_preferred_to_what_the_target_holds_elsewhere() -> None:
+    made = planning.make(header_of([(1, 3)]), [(1, header_of([(1, 3)]).digest(0))], [header_of([(1, 3)])])
+    assert made.steps[0].seed == 0
+
+
+def test_what_is_kept_can_be_copied_at_any_time() -> None:
+    header = header_of([(1, 3), (2, 2), (1, 3)])
+    made = planning.make(header, planning.held_by(header_of([(1, 3)])), [])
+    assert [(step.action, step.seed, step.offset) for step in made.steps][2] == (Action.COPY, OWN, 0)
+    assert not made.saves
+
+
+def test_equal_chunks_are_fetched_once_and_then_copied() -> None:
+    header = header_of([(1, 3), (2, 2), (1, 3), (1, 3)])
+    made = planning.make(header, [], [])
+    assert made.numbers(Action.FETCH) == [0, 1]
+    assert [(step.seed, step.offset) for step in made.steps if step.action is Action.COPY] == [
+        (OWN, 0),
+        (OWN, 0),
+    ]
+
+
+def test_too_much_to_save_is_fetched_and_what_is_needed_soon_is_saved_first() -> None:
+    """There is room for two. Number 8 goes to the end and would be held long; the others go on a little."""
+    large = planning.MAX_SAVED // 3 + 1
+    header = header_of([(9, large + 10), (1, large), (2, large), (3, large), (8, large)])
+    held = header_of([(8, large), (1, large), (2, large), (3, large)])
+    made = planning.make(header, planning.held_by(held), [])
+    assert made.numbers(Action.FETCH) == [0, 4]
+    far = planning.make(header_of([(9, large), (1, large)]), planning.held_by(header_of([(1, large)])), [])
+    assert far.numbers(Action.FETCH) == [0]
 
 
 def test_what_a_seed_has_is_copied_from_the_first_that_has_it() -> None:
@@ -58,7 +98,7 @@ def test_zeros_are_neither_copied_nor_fetched() -> None:
     assert actions(header_of([(0, 4)]), [], [[(0, 4)]]) == [Action.ZERO]
 
 
-def test_equal_chunks_are_fetched_once() -> None:
+def test_equal_chunks_are_mended_by_one_fetch() -> None:
     header = header_of([(1, 3), (2, 2), (1, 3)])
     assert planning.downloads(header, [0, 1, 2]) == {0: (0, 2), 1: (1,)}
 
@@ -84,11 +124,23 @@ def test_a_plan_covers_every_chunk_once_and_adds_up(
             chunk = header.chunk(number)
             if step.action is Action.KEEP:
                 assert at_offset[chunk.offset] == chunk.digest
-            elif step.action is Action.COPY:
+            elif step.action is Action.COPY and step.seed >= 0:
                 where = step.offset + chunk.offset - header.offset(step.first)
                 assert (where, chunk.digest) in set(planning.held_by(manifests[step.seed]))
             elif step.action is Action.FETCH:
                 assert all(chunk.digest not in Counter(d for _, d in planning.held_by(m)) for m in manifests)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.just(100 << 10)), max_size=60), st.randoms())
+def test_never_more_is_saved_than_there_is_room_for(contents: Contents, chance: Random) -> None:
+    header = header_of(contents)
+    chance.shuffle(contents)
+    made = planning.make(header, planning.held_by(header_of(contents)), [])
+    for number in range(len(header)):
+        held = [save for save in made.saves if save.due <= number <= save.number]
+        assert sum(planning.length(header, save.number) for save in held) <= planning.MAX_SAVED
+    assert [save.due for save in made.saves] == sorted(save.due for save in made.saves)
+    assert made.memory <= planning.BLOCK + planning.MAX_SAVED + planning.MAX_EARLY + 2 * (100 << 10)
 
 
 def test_a_plan_does_not_grow_with_the_image_where_all_is_alike() -> None:
