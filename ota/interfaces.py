@@ -50,6 +50,9 @@ class BlockTarget(Protocol):
     def zero(self, offset: int, length: int) -> None:
         """As `write_at` of so many zero bytes."""
 
+    def flush(self) -> None:
+        """Everything written so far is durable."""
+
     def sync(self) -> None:
         """Everything written is durable, and the next read comes from the medium."""
 

@@ -52,6 +52,9 @@ class Memory:
     def zero(self, offset: int, length: int) -> None:
         self.write_at(offset, bytes(length))
 
+    def flush(self) -> None:
+        pass
+
     def sync(self) -> None:
         self.synced_after = len(self.writes)
 
