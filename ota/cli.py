@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +39,7 @@ from ota.package import Package
 from ota.progress import Style, reporter
 from ota.slotsync import Content
 from ota.statistics import Meter, to_json
+from ota.sync import damage
 from ota.sync.execute import damaged
 from ota.sync.manifests import Manifests
 from ota.sync.stream import Image
@@ -64,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _RUN[args.verb](args, answer)
     except OtaError as error:
-        answer["error"] = error.to_json()
         if args.json:
-            print(json.dumps(answer))
+            print(json.dumps({**answer, "error": error.to_json()}))
+        elif answer.get("slots"):
+            print(_as_text(answer))  # `verify` has found out where the damage lies
         print(f"ota: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
@@ -104,7 +106,8 @@ def run_plan(args: argparse.Namespace, answer: Answer) -> None:
     """Say what a package would take, before the first byte of payload."""
     device, _ = _device(args)
     meter = Meter()
-    update = _decide(args, device)
+    with _locked(device.config.state_dir):  # a slot that is not known yet is looked at, and noted
+        update = _decide(args, device)
     answer |= {"version": update.description.version, "signer": update.signer}
     answer |= to_json(update.cost, meter.read())
 
@@ -129,7 +132,9 @@ def run_verify(args: argparse.Namespace, answer: Answer) -> None:
     results: dict[str, Answer] = {}
     answer["slots"] = results
     for slot in slots:
-        results[slot.name] = _verify(device, slot, args.repair)
+        header = _manifest(device, slot)
+        results[slot.name] = {}
+        _verify(args, device, slot, header, results[slot.name])
     for name, result in results.items():
         if result["damaged_chunks"] and not result["repaired"]:
             raise DeviceError(
@@ -280,29 +285,45 @@ def _slot_status(device: Device, slot: Slot) -> Answer:
     }
 
 
-def _verify(device: Device, slot: Slot, repair: bool) -> Answer:
-    manifests = device.manifests
-    header = manifests.get(slot.name)
+def _manifest(device: Device, slot: Slot) -> zchunk.Header:
+    header = device.manifests.get(slot.name)
     if header is None:
         raise DeviceError(
             "slot-no-manifest",
             f"the manifest of slot {slot.name!r} is not known",
             hint="ota adopt SLOT HEADER",
         )
-    with Target(device.path(slot)) as target:
+    return header
+
+
+def _verify(
+    args: argparse.Namespace, device: Device, slot: Slot, header: zchunk.Header, answer: Answer
+) -> None:
+    with ExitStack() as opened:
+        target = opened.enter_context(Target(device.path(slot)))
         bad = damaged(header, target, device.progress)
-    answer: Answer = {
+        others = list(_others(device, slot, opened)) if bad else []
+        report = damage.report(header, bad, target, others)
+    answer |= {
         "chunks": len(header),
         "damaged_chunks": len(bad),
         "verified_bytes": header.image_size,
         "first_damage": header.offset(bad[0]) if bad else None,
         "repaired": False,
+        **(report.to_json() if args.json else report.to_text()),
     }
-    if bad and repair:
+    if bad and args.repair:
         with _locked(device.config.state_dir):
             answer |= asdict(_repair(device, slot, header, bad))
         answer["repaired"] = True
-    return answer
+
+
+def _others(device: Device, slot: Slot, opened: ExitStack) -> Iterator[tuple[zchunk.Header, Target]]:
+    """The other slots whose manifests are known."""
+    for other in device.board.slots:
+        manifest = device.manifests.get(other.name)
+        if other != slot and manifest and device.path(other).exists():
+            yield manifest, opened.enter_context(Target(device.path(other)))
 
 
 def _repair(device: Device, slot: Slot, header: zchunk.Header, bad: list[int]) -> Cost:
@@ -340,6 +361,8 @@ def _as_text(answer: Answer, indent: str = "") -> str:
     for key, value in answer.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", _as_text(value, indent + "  ")]
+        elif isinstance(value, list):
+            lines += [f"{indent}{key}:", *(f"{indent}  {line}" for line in value)]
         else:
             lines.append(f"{indent}{key}: {'-' if value is None else value}")
     return "\n".join(lines)

@@ -63,6 +63,7 @@ class _Held:
 
     chunks: list[tuple[int, bytes]]  # (offset, sha256), ascending
     before: Header | None = None  # the same as a manifest, where the slot's own says something else
+    is_blank: bool = False  # nothing, and so nothing that need not be written
 
 
 def _planned(device: Device, place: Place, content: Content, held: _Held, source: str | None) -> Job:
@@ -70,7 +71,7 @@ def _planned(device: Device, place: Place, content: Content, held: _Held, source
     plan = planning.make(content.header, held.chunks, [manifest for _, manifest in seeds])
     web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
-    work = _Work(device, place, content, held.before, [path for path, _ in seeds], web, sync)
+    work = _Work(device, place, content, held, [path for path, _ in seeds], web, sync)
     return Job(_foresee(plan, web), work.check, work.run, work.close)
 
 
@@ -81,7 +82,7 @@ class _Work:
     device: Device
     place: Place
     content: Content
-    before: Header | None
+    held: _Held
     seeds: list[Path]
     web: HttpSource | None
     sync: execute.Sync
@@ -93,9 +94,10 @@ class _Work:
     def run(self) -> Cost:
         slot, manifests, content = self.place.slot, self.device.manifests, self.content
         if slot:
-            manifests.begin(slot.name, content.header, self.before)
+            manifests.begin(slot.name, content.header, self.held.before)
         with ExitStack() as opened:
-            target = opened.enter_context(Target(self.place.path, writable=True))
+            target = Target(self.place.path, writable=True, compare=not self.held.is_blank)
+            opened.enter_context(target)
             seeds = [_open_seed(path, opened) for path in self.seeds]
             cost = self.sync.run(target, seeds)
         if slot:
@@ -119,7 +121,7 @@ def _held(device: Device, place: Place, target: Target, header: Header) -> _Held
         before = None if remains[0].data == header.data else survey.tiling(found)
         return _Held([(piece.offset, piece.digest) for piece in found], before)
     manifest = device.manifests.get(place.slot.name) or _learn(device, place.slot.name, target)
-    return _Held(list(planning.held_by(manifest)) if manifest else [])
+    return _Held(list(planning.held_by(manifest))) if manifest else _Held([], is_blank=True)
 
 
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:

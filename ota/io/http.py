@@ -25,7 +25,7 @@ from ota.io.ranges import Missing, batches, merge
 from ota.io.servers import Facts, Servers
 from ota.io.session import BrokenError, ExpiredError, Network, Session, origin, translated
 from ota.io.transfer import Transfer
-from ota.io.window import Window
+from ota.io.window import MAX_REQUESTS, Window
 
 MAX_RANGES: Final = (
     150  # per request, as SWUpdate asks by default; Apache stops at 200, nginx at 8 kB of header
@@ -33,7 +33,8 @@ MAX_RANGES: Final = (
 REQUEST: Final = 1 << 20  # bytes that one request asks for, at most
 
 _PART: Final = 100  # bytes that another part of a multipart answer costs; another request costs more
-_MAX_HOLE: Final = 1 << 14  # bytes; a round trip saved is worth no more of somebody's data plan
+_MAX_HOLE: Final = 1 << 12  # bytes; a round trip saved is worth no more of somebody's data plan
+_AT_ONCE: Final = 2  # requests in flight in any case: while one is answered, the next is on its way
 _TURN_S: Final = 1.0  # how often silence is looked at
 _FAILURES: Final = (BrokenError, ExpiredError, LessError, NetworkError)
 
@@ -81,7 +82,7 @@ class HttpSource:
         self._session.close()
         self._session = None
         if self._answered:
-            facts = Facts(self._ability, self._window.best, self._rtt_s, self._window.rate)
+            facts = Facts(self._ability, self._window.rtt_s, self._window.rate)
             try:
                 self._servers.put(origin(self._locator.published), facts)
             except DeviceError as error:  # it costs a request next time, not this update
@@ -120,8 +121,9 @@ class HttpSource:
                         head.gained = True
                         self._locator.gained()
                         yield piece
+                self._window.arrived(time.monotonic(), self.received)
                 if not taken:
-                    self._land(head)
+                    self._flying.remove(head)
                     self._ask_again(head, missing)
         finally:
             self._cancel()
@@ -155,15 +157,14 @@ class HttpSource:
         self._facts = self._servers.get(origin(self._locator.published))
         self._ability = self._facts.ability
         self._answered = self._ability is not None
-        self._rtt_s = self._facts.rtt_s
-        self._window = Window(self._facts.window, time.monotonic())
+        self._window = Window(self._facts.rtt_s, self._facts.rate, time.monotonic())
         self._validator: str | None = None
 
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
         if self._ability is Ability.SINGLE:
             # What could have come in the share of a round trip that each request takes.
-            share = int(self._facts.rtt_s * self._facts.rate / self._facts.window)
+            share = int(self._facts.rtt_s * self._facts.rate / MAX_REQUESTS)
             return batches(merge(ranges, min(max(_PART, share), _MAX_HOLE)), 1, self._request)
         return batches(merge(ranges, _PART), MAX_RANGES, self._request)
 
@@ -179,24 +180,18 @@ class HttpSource:
     def _may_start(self, wanted: Sequence[Range]) -> bool:
         if not self._flying or wanted[0].start < self._flying[0].start:
             return True  # what comes first is what the caller waits for
-        if not self._answered or self._is_full():
+        size = sum(map(len, wanted)) + sum(len(part) for other in self._flying for part in other.wanted)
+        if len(self._flying) < _AT_ONCE:
+            return size <= self._network.in_flight
+        if not self._answered or len(self._flying) >= MAX_REQUESTS:
             return False
-        asked = sum(len(part) for transfer in self._flying for part in transfer.wanted)
-        return asked + sum(map(len, wanted)) <= self._network.in_flight
-
-    def _is_full(self) -> bool:
-        return len(self._flying) >= self._window.size
+        return size <= min(self._window.size, self._network.in_flight)
 
     def _start(self, wanted: Sequence[Range], *, whole: bool = False) -> None:
         url = self._locator.url()
         transfer = Transfer(self._open(), url, wanted, self._size, self._validator, self._pace, whole=whole)
         insort(self._flying, transfer, key=lambda other: other.start)
         self.requests += 1
-
-    def _land(self, transfer: Transfer) -> None:
-        full = bool(self._todo) and self._is_full()
-        self._flying.remove(transfer)
-        self._window.answered(time.monotonic(), self.received, filled=full)
 
     def _take(self, head: Transfer) -> Sequence[tuple[int, bytes]]:
         """What came of a transfer; empty at its end.
@@ -225,7 +220,7 @@ class HttpSource:
         head.known = self._answered = True
         self.requests += head.redirects
         self._ability = head.ability or self._ability
-        self._rtt_s = min(self._rtt_s or head.rtt_s, head.rtt_s)
+        self._window.answered(head.rtt_s)
         self._validator = self._validator or head.etag
         if head.location != head.asked == self._locator.url():
             self._locator.redirected(head.location)

@@ -1,6 +1,6 @@
 """What earlier answers told of each server, kept in the state folder so that the next update need not ask.
 
-    <state>/servers.json    {"host:port": {"ability": "single", "window": 16, "rtt_s": 0.2, ...}}
+    <state>/servers.json    {"host:port": {"ability": "single", "rtt_s": 0.2, ...}}
 
 An entry is forgotten after a month: servers change.
 """
@@ -18,15 +18,12 @@ from ota.io.answer import Ability
 
 KEPT_S: Final = 30 * 86400.0
 
-FIRST_WINDOW: Final = 4  # requests
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One server, as the last transfer found it."""
 
     ability: Ability | None = None  # None: not known
-    window: int = FIRST_WINDOW  # requests in flight; more were of no use
     rtt_s: float = 0.0  # from a request to the first byte of its answer
     rate: float = 0.0  # bytes/s
 
@@ -46,9 +43,7 @@ class Servers:
         try:
             entry = self._load()[origin]
             if 0 <= time.time() - entry["at"] <= KEPT_S:
-                return Facts(
-                    Ability(entry["ability"]), int(entry["window"]), entry["rtt_s"] + 0.0, entry["rate"] + 0.0
-                )
+                return Facts(Ability(entry["ability"]), entry["rtt_s"] + 0.0, entry["rate"] + 0.0)
         except (KeyError, TypeError, ValueError):
             pass  # a file that cannot be read is one that is not there
         return Facts()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from ota.errors import DeviceError
-from ota.io.behind import ALIGNMENT, BLOCK, WriteBehind
+from ota.io.behind import ALIGNMENT, BLOCK, WriteBehind, aligned_memory
+from ota.io.zeros import make_zero
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
+_WORTH_ASKING: Final = 16 * ALIGNMENT  # bytes; fewer zeros are written together with their neighbours
+
+_Result = TypeVar("_Result")
 
 
 class Target:
@@ -25,12 +31,14 @@ class Target:
     Args:
         path: the device or file; it must exist, and its size never changes.
         writable: opened for writing, and exclusively where it is a block device.
+        compare: what is right already is not written again. That costs reading it; a slot known to
+            be blank, or to differ everywhere, needs none of it.
 
     Raises:
         DeviceError: "slot-unreadable", "slot-mounted".
     """
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, compare: bool = True) -> None:
         self.path = path
         # O_EXCL without O_CREAT: the kernel refuses a device that is mounted or claimed (open(2)).
         flags = os.O_CLOEXEC | (os.O_RDWR | os.O_EXCL if writable else os.O_RDONLY)
@@ -41,7 +49,9 @@ class Target:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
             raise DeviceError(code, f"{path} cannot be opened: {error.strerror}") from error
         self.size = self._find_size(mode)
-        self._behind = WriteBehind(self._fd, _open_direct(path, os.O_WRONLY)) if writable else None
+        self._behind: WriteBehind | None = None
+        if writable:
+            self._behind = WriteBehind(self._fd, _open_direct(path, os.O_RDWR), compare=compare)
 
     def __enter__(self) -> Self:
         return self
@@ -79,31 +89,21 @@ class Target:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def scan(self, start: int, stop: int) -> Iterator[memoryview]:
-        """See `BlockTarget`."""
+        """See `BlockTarget`. A thread reads the next block while the caller has this one."""
         self._flush()
-        view = memoryview(mmap.mmap(-1, BLOCK))  # aligned, as O_DIRECT needs it; it goes with the last view
         direct = _open_direct(self.path, os.O_RDONLY)
+        memories = cycle((aligned_memory(), aligned_memory()))
+        reads = (
+            partial(self._read_block, direct, next(memories), base, start, stop)
+            for base in range(start - start % ALIGNMENT, stop, BLOCK)
+        )
         try:
-            offset = start
-            while offset < stop:
-                aligned = offset - offset % ALIGNMENT
-                try:
-                    got = os.preadv(direct, [view], aligned)
-                except OSError as error:
-                    raise self._unreadable(aligned, error.strerror) from error
-                if aligned + got <= offset:
-                    raise self._unreadable(offset, "it ends there")
-                end = min(aligned + got, stop)
-                yield view[offset - aligned : end - aligned]
-                offset = end
+            yield from _ahead(reads)
         finally:
             os.close(direct)
 
     def write_at(self, offset: int, data: bytes) -> None:
-        if offset + len(data) > self.size:
-            raise DeviceError(
-                "slot-size", f"{self.path} is too small", expected=f">= {offset + len(data)}", found=self.size
-            )
+        self._check_room(offset + len(data))
         assert self._behind, "opened for reading"
         try:
             self._behind.put(offset, data)
@@ -111,9 +111,13 @@ class Target:
             raise self._unwritable(offset, error) from error
 
     def zero(self, offset: int, length: int) -> None:
-        """See `BlockTarget`."""
-        for start in range(offset, offset + length, BLOCK):
-            self.write_at(start, bytes(min(BLOCK, offset + length - start)))
+        """See `BlockTarget`. Whole blocks are left to the kernel, which may do it without writing."""
+        stop = offset + length
+        first, last = offset + -offset % ALIGNMENT, stop - stop % ALIGNMENT
+        if last - first < _WORTH_ASKING or not self._make_zero(first, last):
+            return self._write_zeros(offset, stop)
+        self._write_zeros(offset, first)
+        self._write_zeros(last, stop)
 
     def flush(self) -> None:
         """See `BlockTarget`."""
@@ -139,6 +143,39 @@ class Target:
         except OSError as error:
             raise self._unwritable(0, error) from error
 
+    def _read_block(self, direct: int, memory: memoryview, base: int, start: int, stop: int) -> memoryview:
+        """The bytes of `[start, stop)` that lie in the block at `base`, which is aligned."""
+        first, last = max(start - base, 0), min(stop - base, BLOCK)
+        got = 0
+        while got < last:
+            aligned = got - got % ALIGNMENT
+            try:
+                reached = aligned + os.preadv(direct, [memory[aligned:]], base + aligned)
+            except OSError as error:
+                raise self._unreadable(base + aligned, error.strerror) from error
+            if reached <= got:
+                raise self._unreadable(base + got, "it ends there")
+            got = reached
+        return memory[first:last]
+
+    def _make_zero(self, start: int, stop: int) -> bool:
+        self._check_room(stop)
+        self._flush()  # what was written before comes first
+        try:
+            return make_zero(self._fd, start, stop - start)
+        except OSError as error:
+            raise self._unwritable(start, error) from error
+
+    def _write_zeros(self, start: int, stop: int) -> None:
+        for offset in range(start, stop, BLOCK):
+            self.write_at(offset, bytes(min(BLOCK, stop - offset)))
+
+    def _check_room(self, stop: int) -> None:
+        if stop > self.size:
+            raise DeviceError(
+                "slot-size", f"{self.path} is too small", expected=f">= {stop}", found=self.size
+            )
+
     def _find_size(self, mode: int) -> int:
         if stat.S_ISBLK(mode):
             buffer = fcntl.ioctl(self._fd, _BLKGETSIZE64, bytes(8))
@@ -150,6 +187,19 @@ class Target:
 
     def _unwritable(self, offset: int, error: OSError) -> DeviceError:
         return DeviceError("slot-write", f"{self.path} cannot be written at {offset}: {error.strerror}")
+
+
+def _ahead(calls: Iterable[Callable[[], _Result]]) -> Iterator[_Result]:
+    """The calls' results in order; a thread makes the next call before this result is taken back."""
+    with ThreadPoolExecutor(1) as thread:
+        ahead: Future[_Result] | None = None
+        for call in calls:
+            following = thread.submit(call)
+            if ahead:
+                yield ahead.result()
+            ahead = following
+        if ahead:
+            yield ahead.result()
 
 
 def _open_direct(path: Path, flags: int) -> int:

@@ -1,52 +1,50 @@
-"""How many requests are in flight: twice as many as long as that brings more bytes a second."""
+"""How much is asked for ahead: twice what the line has been seen to deliver in a round trip.
+
+So requests in flight double with each round trip as long as goodput doubles with them, and no longer.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-MAX_WINDOW: Final = 64  # requests, each on a connection of its own
-_GAIN: Final = 1.15  # of goodput, that is worth twice the connections
+MAX_REQUESTS: Final = 64  # in flight, each on a connection of its own
+_GUESS: Final = 1.25e6  # bytes/s; a line of which nothing is known is thought to have 10 Mbit/s
+_SAMPLE_S: Final = 0.1  # goodput is taken over this time, or over a round trip if that is more
 
 
 class Window:
-    """Measures goodput over as many answers as requests are in flight, then decides.
+    """Of one server.
 
     Args:
-        size: to begin with.
+        rtt_s: seconds from a request to its answer when it was last asked; 0: not known.
+        rate: bytes/s that it delivered then; 0: not known.
         now_s: a monotonic clock.
 
     Attributes:
-        size: requests that may be in flight.
-        best: the size that brought the most so far; the one to begin with next time.
-        rate: what it brought, bytes/s.
+        rtt_s: of the quickest answer.
+        rate: the best goodput seen, bytes/s.
     """
 
-    def __init__(self, size: int, now_s: float) -> None:
-        self.size = self.best = min(size, MAX_WINDOW)
-        self.rate = 0.0
-        self._settled = False
-        self._begin(now_s, 0)
-
-    def answered(self, now_s: float, received: int, *, filled: bool) -> None:
-        """One more request was answered.
-
-        Args:
-            received: bytes, all in all.
-            filled: whether more requests would have been made, had there been room.
-        """
-        self._answers += 1
-        if self._answers < self.size:
-            return
-        rate = (received - self._received) / max(now_s - self._since_s, 1e-6)
-        if rate > self.rate * _GAIN:
-            self.rate, self.best = rate, self.size
-        elif self.size > self.best:
-            self.size, self._settled = self.best, True
-        if filled and not self._settled:
-            self.size = min(self.best * 2, MAX_WINDOW)
-        self._begin(now_s, received)
-
-    def _begin(self, now_s: float, received: int) -> None:
+    def __init__(self, rtt_s: float, rate: float, now_s: float) -> None:
+        self.rtt_s = rtt_s
+        self.rate = rate
+        self._answered = False
         self._since_s = now_s
-        self._received = received
-        self._answers = 0
+        self._received = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that may be asked for and not yet here."""
+        return int(2 * max(self.rate, _GUESS) * self.rtt_s)
+
+    def answered(self, rtt_s: float) -> None:
+        """The head of an answer came. What was known from last time may have been another network."""
+        self.rtt_s = min(rtt_s, self.rtt_s) if self._answered else rtt_s
+        self._answered = True
+
+    def arrived(self, now_s: float, received: int) -> None:
+        """So many bytes have come by now, all in all."""
+        spent_s = now_s - self._since_s
+        if spent_s >= max(_SAMPLE_S, self.rtt_s):
+            self.rate = max(self.rate, (received - self._received) / spent_s)
+            self._since_s, self._received = now_s, received

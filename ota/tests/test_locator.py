@@ -18,7 +18,7 @@ from ota.io.http import HttpSource, open_file
 from ota.io.readers import read_full
 from ota.io.servers import Facts, Servers
 from ota.io.session import Network, origin
-from ota.io.window import MAX_WINDOW, Window
+from ota.io.window import Window
 from ota.tests.odd import Behaviour, Odd, Request
 
 FILE = bytes(range(251)) * 4000
@@ -203,7 +203,7 @@ def test_what_was_learnt_of_a_server_saves_asking(server: Odd, tmp_path: Path) -
 
 def test_facts_are_kept_and_forgotten(tmp_path: Path) -> None:
     servers = Servers(tmp_path)
-    facts = Facts(Ability.MULTI, 8, 0.25, 1e6)
+    facts = Facts(Ability.MULTI, 0.25, 1e6)
     servers.put("a:1", facts)
     servers.put("b", Facts(Ability.NONE))
     assert servers.get("a:1") == facts
@@ -216,22 +216,29 @@ def test_facts_are_kept_and_forgotten(tmp_path: Path) -> None:
         assert servers.get("a:1") == Facts()
 
 
-def test_more_requests_are_in_flight_as_long_as_that_pays() -> None:
-    """A link on which 16 requests bring all there is."""
-    window, now, received = Window(1, 0.0), 0.0, 0
-    for _ in range(300):
-        now += 1.0 / min(window.size, 16)
-        received += 1000
-        window.answered(now, received, filled=True)
-    assert window.size == window.best == 16
-    assert window.size < MAX_WINDOW
+def over_a_line(rtt_s: float, rate: float, window: Window, turns: int = 40) -> Window:
+    """A line that delivers what is asked for after a round trip, but no faster than it can."""
+    now, received = 0.0, 0
+    window.answered(rtt_s)
+    for _ in range(turns):
+        asked = max(window.size, 1000)
+        now += max(rtt_s, asked / rate)
+        received += asked
+        window.arrived(now, received)
+    return window
 
 
-def test_a_window_that_is_not_filled_does_not_grow() -> None:
-    window = Window(4, 0.0)
-    for number in range(100):
-        window.answered(number + 1.0, (number + 1) ** 2, filled=False)
-    assert window.size == 4
+def test_more_is_asked_for_ahead_as_long_as_more_comes() -> None:
+    for rate in (3e6, 12.5e6, 100e6):
+        window = over_a_line(0.2, rate, Window(0, 0, 0.0))
+        assert rate * 0.2 < window.size <= 2.1 * rate * 0.2
+
+
+def test_what_was_learnt_saves_growing_but_another_network_is_noticed() -> None:
+    known = Window(0.2, 12.5e6, 0.0)
+    assert known.size == 5_000_000
+    assert over_a_line(0.001, 1e6, Window(0.6, 1e6, 0.0)).size < 10_000
+    assert over_a_line(0.6, 12.5e6, Window(0.001, 1e6, 0.0)).size > 7_500_000
 
 
 def test_several_requests_are_in_flight_but_not_more_bytes_than_allowed(server: Odd) -> None:
