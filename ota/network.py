@@ -29,7 +29,7 @@ def parse(table: Table) -> Network:
         timeout_s=table.integer("timeout_s", int(default.timeout_s)),
         retries=table.integer("retries", default.retries),
         max_rate=table.optional_size("max_rate"),
-        in_flight=table.size("in_flight", "2M"),
+        in_flight=table.size("in_flight", "2816K"),
     )
     table.done()
     for name in ("timeout_s", "max_rate", "in_flight"):

@@ -30,10 +30,10 @@ from ota.io.window import MAX_REQUESTS, Window
 MAX_RANGES: Final = (
     150  # per request, as SWUpdate asks by default; Apache stops at 200, nginx at 8 kB of header
 )
-REQUEST: Final = 1 << 20  # bytes that one request asks for, at most
+REQUEST: Final = 704 << 10  # bytes that one request asks for, at most: a quarter of what is in flight
 
 _PART: Final = 100  # bytes that another part of a multipart answer costs; another request costs more
-_MAX_HOLE: Final = 1 << 12  # bytes; a round trip saved is worth no more of somebody's data plan
+_MAX_HOLE: Final = 1 << 14  # bytes; a round trip saved is worth no more of somebody's data plan
 _AT_ONCE: Final = 2  # requests in flight in any case: while one is answered, the next is on its way
 _TURN_S: Final = 1.0  # how often silence is looked at
 _FAILURES: Final = (BrokenError, ExpiredError, LessError, NetworkError)
@@ -162,11 +162,20 @@ class HttpSource:
 
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
+        joined = merge(ranges, _PART)
         if self._ability is Ability.SINGLE:
-            # What could have come in the share of a round trip that each request takes.
-            share = int(self._facts.rtt_s * self._facts.rate / MAX_REQUESTS)
-            return batches(merge(ranges, min(max(_PART, share), _MAX_HOLE)), 1, self._request)
-        return batches(merge(ranges, _PART), MAX_RANGES, self._request)
+            return batches(merge(joined, self._hole(joined)), 1, self._request)
+        return batches(joined, MAX_RANGES, self._request)
+
+    def _hole(self, ranges: Sequence[Range]) -> int:
+        """Bytes that are cheaper than another single-range request: none, but for many on a long fast line.
+
+        As long as all requests that may be in flight fill the line, a round trip costs nothing.
+        """
+        line = int(self._facts.rtt_s * self._facts.rate)  # bytes on their way
+        if not ranges or sum(map(len, ranges)) / len(ranges) * MAX_REQUESTS >= line:
+            return 0
+        return min(line // MAX_REQUESTS, _MAX_HOLE)
 
     def _launch(self, missing: Missing) -> None:
         """Make the next requests, as many as may be in flight."""
@@ -216,7 +225,12 @@ class HttpSource:
                 raise BrokenError(f"nothing came for {silent_s:.0f} s")
 
     def _learn(self, head: Transfer) -> None:
-        """Take over what the head of an answer told."""
+        """Take over what the head of an answer told.
+
+        Raises:
+            NetworkError: "server-content": it is of another file than the answers before.
+        """
+        answer.check_etag(head.location, self._validator, head.etag)
         head.known = self._answered = True
         self.requests += head.redirects
         self._ability = head.ability or self._ability
@@ -233,7 +247,8 @@ class HttpSource:
         """
         self._flying.remove(failed)
         if isinstance(error, LessError):
-            self._ability, self._answered = error.ability, True
+            self._learn(failed)
+            self._ability = error.ability
             if error.ability is Ability.NONE:
                 self._cancel()
             self._todo = deque(self._divide(part for batch in self._todo for part in batch))

@@ -53,7 +53,7 @@ class Network:
     retries: int = 5  # in a row without a byte gained
     backoff_s: float = 0.5  # before the first retry; doubled each time
     max_rate: int | None = None  # bytes/s, all connections together
-    in_flight: int = 2 << 20  # bytes asked for and not yet used: what a power cut costs, at most
+    in_flight: int = 2816 << 10  # bytes asked for and not yet used: what a power cut costs, at most
 
 
 class BrokenError(Exception):

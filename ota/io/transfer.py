@@ -104,8 +104,13 @@ class Transfer:
                 return taken
             if not self._ended:
                 return ()
-        if self._error:
-            raise self._error
+        # Its traceback leads to this object: kept here, it would keep the connection too.
+        error, self._error = self._error, None
+        try:
+            if error:
+                raise error
+        finally:
+            del error
         return None
 
     def cancel(self) -> None:
@@ -121,7 +126,6 @@ class Transfer:
         self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        error: Exception | None = None
         try:
             for piece in self._pieces():
                 self._pace.take(len(piece[1]), self._stopped)
@@ -129,11 +133,11 @@ class Transfer:
                 self._put(piece)
                 if self._stopped.is_set():
                     break
-        except Exception as caught:  # handed to the thread that asked
-            error = caught
+        except Exception as error:  # handed to the thread that asked, if it still wants to know
+            self._error = None if self._stopped.is_set() else error
         with self._changed:
             self._response = None
-            self._ended, self._error = True, error
+            self._ended = True
             self._changed.notify()
 
     def _put(self, piece: tuple[int, bytes]) -> None:
@@ -159,13 +163,13 @@ class Transfer:
                 response.close()
 
     def _begin(self, response: requests.Response, asked: Sequence[Range]) -> None:
+        self.redirects = len(response.history)
+        self.location = response.url
+        self.rtt_s = response.elapsed.total_seconds()
         etag = response.headers.get("ETag", "")
         self.etag = etag if etag.startswith('"') else None  # a weak one does not tell bytes apart
         answer.check_etag(response.url, self._validator, self.etag)
         self.ability = answer.ability(response, asked)
-        self.redirects = len(response.history)
-        self.location = response.url
-        self.rtt_s = response.elapsed.total_seconds()
         with self._changed:
             self._response = response
         if self._stopped.is_set():

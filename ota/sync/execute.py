@@ -25,7 +25,7 @@ from ota.sync import survey
 from ota.sync.download import MAX_ROUNDS, Download
 from ota.sync.plan import OWN, SAVED, Action, Plan, Save, Step
 
-MAX_UNSYNCED: Final = 768 << 10  # bytes as coded; at least one chunk, or one block that is moved
+MAX_UNSYNCED: Final = 512 << 10  # bytes as coded; at least one chunk, or one block that is moved
 
 
 class Sync:

@@ -22,8 +22,8 @@ from ota.formats.zchunk import Header
 from ota.interfaces import Range
 
 BLOCK: Final = 768 << 10  # bytes; what is copied at a time, at least one chunk
-MAX_SAVED: Final = 768 << 10  # bytes of old content in memory; a power cut costs them
-MAX_EARLY: Final = 2 << 20  # bytes that a source asks for ahead, and that may come before their turn
+MAX_SAVED: Final = 512 << 10  # bytes of old content in memory; a power cut costs them
+MAX_EARLY: Final = 2816 << 10  # bytes that a source asks for ahead, and that may come before their turn
 
 OWN: Final = -1  # as `Step.seed`: the target as it is at this moment
 SAVED: Final = -2  # as `Step.seed`: what was saved of the target's old content

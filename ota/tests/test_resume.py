@@ -173,7 +173,9 @@ class Bench:
 
             return run
 
-        self.monkeypatch.setattr(slotsync, "Target", lambda path, writable=False: Slow(path, power, writable))
+        self.monkeypatch.setattr(
+            slotsync, "Target", lambda path, writable=False, compare=True: Slow(path, power, writable)
+        )
         self.monkeypatch.setattr(manifests, "replace", stepped(durable.replace))
         self.monkeypatch.setattr(manifests, "remove", stepped(durable.remove))
 
