@@ -90,7 +90,7 @@ class Session(requests.Session):
         if network.proxy:
             self.proxies.update({"http": network.proxy, "https": network.proxy})
         self.mount("https://", _Adapter(_context(network.ca)))
-        self.mount("http://", HTTPAdapter(pool_maxsize=_POOL))
+        self.mount("http://", _Adapter(None))
         for origin, shown in network.credentials.items():
             if shown.certificate:
                 self.mount(f"https://{origin}/", _Adapter(_context(network.ca, shown)))
@@ -152,9 +152,13 @@ def origin(url: str) -> str:
 
 
 class _Adapter(HTTPAdapter):
-    """Connections whose server certificate is checked by one context, and by nothing else."""
+    """Connections whose server certificate is checked by one context, and by nothing else.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    Args:
+        context: None where there is no TLS.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         super().__init__(pool_maxsize=_POOL)
 
@@ -165,10 +169,18 @@ class _Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
 
+    def close(self) -> None:
+        """urllib3 alone would leave idle connections open until their pool is garbage."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in tuple(manager.pools.keys()):
+                manager.pools[key].close()
+        super().close()
+
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
         """requests would load its own bundle into the context: what is trusted is already in there."""
         assert verify is True, "TLS is always verified"
-        conn.cert_reqs = "CERT_REQUIRED"
+        if self._context:
+            conn.cert_reqs = "CERT_REQUIRED"
 
 
 def _context(ca: Path | None, shown: Credentials | None = None) -> ssl.SSLContext:

@@ -184,5 +184,9 @@ class Transfer:
 
 def _shut_down(response: requests.Response) -> None:
     """Wake a thread that reads from it. Closing would not: the descriptor must stay valid under a read."""
-    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(response.raw.fileno())) as connection:
+    # It may have been closed meanwhile, and says so in many ways.
+    with (
+        suppress(OSError, ValueError, AttributeError),
+        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
+    ):
         connection.shutdown(socket.SHUT_RDWR)
