@@ -6,6 +6,7 @@ setup(
     cffi_modules=[
         "ota/native/build_chunker.py:builder",
         "ota/native/build_crypto.py:builder",
+        "ota/native/build_memory.py:builder",
         "ota/native/build_rsync.py:builder",
         "ota/native/build_zck.py:builder",
     ],

@@ -35,6 +35,7 @@ from ota.interfaces import Bootloader, Cost, Reader
 from ota.io import durable
 from ota.io.http import open_file
 from ota.io.target import Target
+from ota.native.memory import share_arena
 from ota.package import Package
 from ota.progress import Style, reporter
 from ota.slotsync import Content
@@ -60,6 +61,7 @@ class Verb(StrEnum):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = _parser().parse_args(arguments)
+    share_arena()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
     answer: Answer = {}
     try:

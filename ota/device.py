@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ota.board import Board, Slot
 from ota.config import Config
@@ -14,9 +15,12 @@ from ota.io.http import HttpSource
 from ota.io.servers import Servers
 from ota.io.session import Network
 from ota.io.target import Target, is_mounted, same_file
+from ota.native.memory import resident
 from ota.sync import stream
 from ota.sync.manifests import Manifests
 from ota.sync.stream import Image
+
+BUFFERS: Final = 6 << 20  # bytes of memory: what targets read ahead and write behind, and a seed's block
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,11 @@ class Device:
 
     def source(self, url: str, size: int) -> HttpSource:
         """A published file of so many bytes."""
-        return HttpSource(url, size, self.network, self.servers)
+        return HttpSource(url, size, self.network.within(self._spare()), self.servers)
+
+    def _spare(self) -> int:
+        """Bytes of the memory limit that are left for what is in flight; below zero where it is too low."""
+        return self.config.memory - resident() - BUFFERS
 
     def path(self, slot: Slot) -> Path:
         """Where a slot lies on this very device."""

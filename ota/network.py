@@ -29,10 +29,11 @@ def parse(table: Table) -> Network:
         timeout_s=table.integer("timeout_s", int(default.timeout_s)),
         retries=table.integer("retries", default.retries),
         max_rate=table.optional_size("max_rate"),
+        connections=table.integer("connections", default.connections),
         in_flight=table.size("in_flight", "2816K"),
     )
     table.done()
-    for name in ("timeout_s", "max_rate", "in_flight"):
+    for name in ("timeout_s", "max_rate", "connections", "in_flight"):
         if getattr(network, name) == 0:
             raise ConfigError("config-value", f"{table.path}: network.{name}", expected="> 0", found=0)
     for url in (*network.mirrors, *filter(None, [network.proxy])):

@@ -23,9 +23,9 @@ from ota.io.locator import Locator
 from ota.io.pace import Pace
 from ota.io.ranges import Missing, batches, merge
 from ota.io.servers import Facts, Servers
-from ota.io.session import BrokenError, ExpiredError, Network, Session, origin, translated
+from ota.io.session import CONNECTIONS, BrokenError, ExpiredError, Network, Session, origin, translated
 from ota.io.transfer import Transfer
-from ota.io.window import MAX_REQUESTS, Window
+from ota.io.window import Window
 
 MAX_RANGES: Final = (
     150  # per request, as SWUpdate asks by default; Apache stops at 200, nginx at 8 kB of header
@@ -173,9 +173,9 @@ class HttpSource:
         As long as all requests that may be in flight fill the line, a round trip costs nothing.
         """
         line = int(self._facts.rtt_s * self._facts.rate)  # bytes on their way
-        if not ranges or sum(map(len, ranges)) / len(ranges) * MAX_REQUESTS >= line:
+        if not ranges or sum(map(len, ranges)) / len(ranges) * CONNECTIONS >= line:
             return 0
-        return min(line // MAX_REQUESTS, _MAX_HOLE)
+        return min(line // CONNECTIONS, _MAX_HOLE)
 
     def _launch(self, missing: Missing) -> None:
         """Make the next requests, as many as may be in flight."""
@@ -192,7 +192,7 @@ class HttpSource:
         size = sum(map(len, wanted)) + sum(len(part) for other in self._flying for part in other.wanted)
         if len(self._flying) < _AT_ONCE:
             return size <= self._network.in_flight
-        if not self._answered or len(self._flying) >= MAX_REQUESTS:
+        if not self._answered or len(self._flying) >= self._network.connections:
             return False
         return size <= min(self._window.size, self._network.in_flight)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +26,15 @@ from ota.errors import ConfigError, NetworkError
 MAX_REDIRECTS: Final = 5
 MAX_WAIT_S: Final = 300.0  # that a server may ask for by Retry-After
 
+CONNECTIONS: Final = 64  # to one server; more is not polite
+CONNECTION: Final = 48 << 10  # bytes of memory, thread and TLS included (measured)
+MIN_CONNECTIONS: Final = 4
+MIN_IN_FLIGHT: Final = 1 << 20  # bytes
+
 _RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+# S3 clients upload in a framing that some stores go on to name, though they took it off.
+_PLAIN: Final = frozenset({"identity", "aws-chunked"})
 _REFUSED_STATUS: Final = frozenset({401, 403})
-_POOL: Final = 64  # connections kept alive; as many as requests are ever in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,14 @@ class Network:
     retries: int = 5  # in a row without a byte gained
     backoff_s: float = 0.5  # before the first retry; doubled each time
     max_rate: int | None = None  # bytes/s, all connections together
+    connections: int = CONNECTIONS  # to one server, at most
     in_flight: int = 2816 << 10  # bytes asked for and not yet used: what a power cut costs, at most
+
+    def within(self, memory: int) -> Network:
+        """The same with no more in flight than so many bytes of memory hold, but enough to go on."""
+        in_flight = min(self.in_flight, max(memory, MIN_IN_FLIGHT))
+        connections = min(self.connections, max((memory - in_flight) // CONNECTION, MIN_CONNECTIONS))
+        return replace(self, in_flight=in_flight, connections=connections)
 
 
 class BrokenError(Exception):
@@ -89,11 +102,12 @@ class Session(requests.Session):
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": "otakit"})
         if network.proxy:
             self.proxies.update({"http": network.proxy, "https": network.proxy})
-        self.mount("https://", _Adapter(_context(network.ca)))
-        self.mount("http://", _Adapter(None))
+        self.mount("https://", _Adapter(_context(network.ca), network.connections))
+        self.mount("http://", _Adapter(None, network.connections))
         for origin, shown in network.credentials.items():
             if shown.certificate:
-                self.mount(f"https://{origin}/", _Adapter(_context(network.ca, shown)))
+                context = _context(network.ca, shown)
+                self.mount(f"https://{origin}/", _Adapter(context, network.connections))
 
     def ask(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         """A GET whose body is still to be read; refused unless it is 200 or 206.
@@ -156,11 +170,12 @@ class _Adapter(HTTPAdapter):
 
     Args:
         context: None where there is no TLS.
+        connections: that are kept alive.
     """
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, connections: int) -> None:
         self._context = context
-        super().__init__(pool_maxsize=_POOL)
+        super().__init__(pool_maxsize=connections)
 
     # Any: whatever urllib3's pool managers take; only the context is added.
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -210,7 +225,7 @@ def _check(response: requests.Response, url: str) -> None:
         found = f"{status} {response.reason}"
         error = NetworkError("http-status", url, expected="200 or 206", found=found)
         raise ExpiredError(error) if status in _REFUSED_STATUS else error
-    if (coding := response.headers.get("Content-Encoding", "identity")) != "identity":
+    if (coding := response.headers.get("Content-Encoding", "identity")) not in _PLAIN:
         raise NetworkError("http-protocol", f"{url}: content encoding", expected="identity", found=coding)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_REQUESTS: Final = 64  # in flight, each on a connection of its own
 _GUESS: Final = 1.25e6  # bytes/s; a line of which nothing is known is thought to have 10 Mbit/s
 _SAMPLE_S: Final = 0.1  # goodput is taken over this time, or over a round trip if that is more
 

@@ -31,7 +31,9 @@ ARROWS: dict[str, set[str]] = {
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
     "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.network", "ota.io", "ota.trust"},
-    "ota.device": {"ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.sync"},
+    "ota.device": {
+        "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
+    },
     "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
