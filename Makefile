@@ -25,7 +25,7 @@ test: setup tools ## run the tests; ARGS="-k word" for some
 test-compat: setup tools ## run the tests against stock SWUpdate
 	@$(RUN) pytest -m compat $(ARGS)
 
-bench: setup tools ## measure; BENCH=name for which (default: install), JSON=1 for figures
+bench: setup tools ## measure; BENCH=install (default) or engine, JSON=1 for figures
 	@$(RUN) KINDS=ext4 bench/images/make_images.sh bench
 	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
 

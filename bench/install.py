@@ -11,8 +11,6 @@ whole slot back, which SWUpdate does not.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,22 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import figures
 import lab
+import peer
+from figures import Figure
 from lab import Lab, Run, megabytes
 
 from ota.native.chunker import Chunker
 
 IMAGES: Final = lab.BUILD / "images/bench"
-STOCK: Final = "swupdate-2024.12"
 PAIRS: Final = (("v1", "v2"), ("v2", "v3"))
 
 MAX_CPU_S: Final = 3.0
 MAX_RSS: Final = 64e6  # bytes
 MIN_CHUNKER: Final = 150.0  # MB/s
-
-STOCK_CONFIG: Final = (
-    'globals: {{ }};\ndelta: {{ cafile = "{ca}"; nocheckcert = false; retry = 1; retrywait = 1; }};\n'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +46,20 @@ class Row:
     connections: int
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure and the bound that it has to keep."""
-
-    case: str
-    figure: str
-    value: float
-    bound: float
-    better: str = "lower"
-
-    @property
-    def holds(self) -> bool:
-        return self.value <= self.bound if self.better == "lower" else self.value >= self.bound
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line a figure")
     options = parser.parse_args()
     rows = measure()
     found = [
-        *figures(rows),
+        *evaluate(rows),
         Figure("512 MiB ext4", "chunker_MB_per_s", chunker_speed(), MIN_CHUNKER, "higher"),
     ]
     if options.json:
-        for figure in found:
-            line = {name: getattr(figure, name) for name in ("case", "figure", "value", "bound", "better")}
-            print(json.dumps({"bench": "install", **line}))
+        figures.print_json("install", found)
     else:
         print_rows(rows)
-        print_figures(found)
+        figures.print_text(found)
 
 
 def measure() -> list[Row]:
@@ -105,40 +84,23 @@ def install_ours(device: Lab, case: str, old: str, package: Path, known: bool) -
     """`known`: the running slot's manifest is known, as it is from the second update on."""
     prepare(device, old)
     if known:
-        adopted = device.ota("adopt", "a", device.publish / f"rootfs-{old}.zck")
-        if adopted.status:
-            sys.exit(adopted.errors)
+        device.adopt(device.publish / f"rootfs-{old}.zck")
     before = len(device.server.requests())
-    done = device.ota("install", package)
-    if done.status:
-        sys.exit(done.errors)
+    done = device.install(package)
     return counted(device, before, case, "ota" if known else "ota, slot not known", done)
 
 
 def install_stock(device: Lab, case: str, old: str, package: Path) -> Row:
     prepare(device, old)
-    folder = device.folder / "stock"
-    folder.mkdir(exist_ok=True)
-    (folder / "swupdate.cfg").write_text(STOCK_CONFIG.format(ca=device.server.ca))
     before = len(device.server.requests())
-    os.environ["TMPDIR"] = str(folder)  # its sockets
-    # The first process of its own namespace: what it forked ends with it and is counted with it.
-    words = ["unshare", "--pid", "--fork", "--kill-child", lab.tool(STOCK), "-l", "3"]
-    words += ["-f", folder / "swupdate.cfg", "-k", device.folder / "keys/dev.pem", "-H", "demo:1.0"]
-    done = lab.run(*words, "-e", "stable,copy-b", "-M", "-m", "-i", package)
-    if done.status:
-        sys.exit(f"{STOCK} failed:\n{done.output}{done.errors}")
-    return counted(device, before, case, STOCK, done)
+    return counted(device, before, case, peer.STOCK, peer.install(device, package))
 
 
 def prepare(device: Lab, old: str) -> None:
     """The old release in slot a, which runs; nothing in slot b; the image files out of the way of timing."""
     device.forget()
     device.fill(0, IMAGES / f"{old}.ext4")
-    with device.slots[1].open("r+b") as slot:
-        for _ in range(512):
-            slot.write(bytes(1 << 20))
-        os.fsync(slot.fileno())
+    device.empty(1)
 
 
 def check(device: Lab, new: str) -> None:
@@ -165,7 +127,7 @@ def chunker_speed() -> float:
     return round(size / spent / 1e6)
 
 
-def figures(rows: list[Row]) -> list[Figure]:
+def evaluate(rows: list[Row]) -> list[Figure]:
     found = []
     for case in dict.fromkeys(row.case for row in rows):
         ours, _, stock = (row for row in rows if row.case == case)
@@ -194,13 +156,6 @@ def print_rows(rows: list[Row]) -> None:
         for row in rows
     ]
     lab.print_table("The same package, installed twice", head, lines)
-
-
-def print_figures(found: list[Figure]) -> None:
-    for figure in found:
-        sign = "<=" if figure.better == "lower" else ">="
-        verdict = "holds" if figure.holds else "DOES NOT HOLD"
-        print(f"{figure.case:14} {figure.figure:18} {figure.value:>12,} {sign} {figure.bound:,}  {verdict}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ ROOT: Final = Path(__file__).parents[1]
 BUILD: Final = ROOT / "build"
 PROGRAMS: Final = Path(sys.executable).parent  # where `ota` and `otapack` were installed
 
+SERVERS: Final = "servers.json"  # in the state folder
+
 DEVICE_TOML: Final = """board = "board.toml"
 revision = "1.0"
 state_dir = "state"
@@ -35,7 +37,7 @@ path = "bootenv"
 [trust]
 certificates = ["keys/dev.pem"]
 [network]
-ca = "nginx/tls-ca.pem"
+ca = "servers.pem"
 """
 
 BOARD_TOML: Final = """name = "demo"
@@ -133,6 +135,7 @@ class Lab:
         self.slots = self.files
         self.server = Server(folder / "nginx", self.publish, tool("nginx"))
         (folder / "device.toml").write_text(DEVICE_TOML)
+        self.trust(self.server.ca)
         keys.development(folder / "keys")  # before two builds at once want them
 
     @contextmanager
@@ -156,10 +159,29 @@ class Lab:
             target.flush()
             os.fsync(target.fileno())
 
+    def empty(self, slot: int) -> None:
+        """Fill a slot with zeros, and leave nothing to be written behind the back of what is timed next."""
+        with self.slots[slot].open("r+b") as target:
+            for _ in range(self.files[slot].stat().st_size >> 20):
+                target.write(bytes(1 << 20))
+            os.fsync(target.fileno())
+
+    def trust(self, *authorities: Path) -> None:
+        """Whose certificates the device takes from web servers."""
+        (self.folder / "servers.pem").write_text("".join(path.read_text() for path in authorities))
+
     def forget(self) -> None:
-        """What the device knows of its slots is gone, and it boots slot a."""
-        shutil.rmtree(self.folder / "state", ignore_errors=True)
+        """What the device knows of its slots is gone, and it boots slot a; it still knows the servers."""
+        for path in (self.folder / "state").glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != SERVERS:
+                path.unlink()
         (self.folder / "bootenv").write_text("boot_slot=a\n")
+
+    def forget_servers(self) -> None:
+        """What the device knows of web servers is gone."""
+        (self.folder / "state" / SERVERS).unlink(missing_ok=True)
 
     def write_release(self, version: str, image: Path, rest: str = 'type = "delta"') -> Path:
         """A release file; `rest` says how the image travels."""
@@ -192,11 +214,29 @@ class Lab:
             PROGRAMS / "ota", "--config", config, verb, "--json", "--progress", style, *rest, shown=shown
         )
 
+    def install(self, package: Path) -> Run:
+        """`ota install`; ends this program where it fails."""
+        done = self.ota("install", package)
+        if done.status:
+            raise SystemExit(done.errors)
+        return done
+
+    def adopt(self, published: Path) -> None:
+        """Tell the device what its slot a holds; ends this program where that is wrong."""
+        done = self.ota("adopt", "a", published)
+        if done.status:
+            raise SystemExit(done.errors)
+
 
 def same_start(slot: Path, image: Path) -> bool:
     """Whether a slot starts with an image."""
     with slot.open("rb") as left, image.open("rb") as right:
         return all(block == left.read(len(block)) for block in iter(lambda: right.read(1 << 20), b""))
+
+
+def say(text: str) -> None:
+    """What a long measurement is doing."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def megabytes(value: object) -> str:

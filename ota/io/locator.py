@@ -25,7 +25,8 @@ class Locator:
 
     def __init__(self, url: str, network: Network) -> None:
         self.published = url
-        self._mirrors = deque(folder.rstrip("/") + "/" + url.rpartition("/")[2] for folder in network.mirrors)
+        name = url.partition("?")[0].rpartition("/")[2]
+        self._mirrors = deque(f"{folder.rstrip('/')}/{name}" for folder in network.mirrors)
         self._network = network
         self._fresh: str | None = None
         self._redirected: str | None = None

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -32,7 +33,7 @@ http {{
 """
 
 _SETTLED = "/-settled"
-_ATTEMPTS = 5
+ATTEMPTS = 5  # a port that was free a moment ago may be somebody else's by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,8 @@ class Server:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca)
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-        # A port that was free a moment ago may be somebody else's by now.
-        for _ in range(_ATTEMPTS):
-            self.port, self.plain_port = _free_port(), _free_port()
+        for _ in range(ATTEMPTS):
+            self.port, self.plain_port = free_ports(2)
             self._process = self._start(root, nginx, extra)
             if self._is_up():
                 return
@@ -138,8 +138,8 @@ class Server:
         return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Different ports on loopback that nobody uses at the moment."""
+    with ExitStack() as open_ones:
+        probes = [open_ones.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
