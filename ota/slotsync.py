@@ -53,7 +53,7 @@ def job(device: Device, place: Place, content: Content, source: str | None = Non
 def repair(device: Device, place: Place, content: Content, bad: Iterable[int]) -> Job:
     """Plan to mend the chunks `bad` of a slot that holds all others of its manifest."""
     damaged = set(bad)
-    held = [chunk for number, chunk in enumerate(planning.held_by(content.header)) if number not in damaged]
+    held = (chunk for number, chunk in enumerate(planning.held_by(content.header)) if number not in damaged)
     return _planned(device, place, content, _Held(held), None)
 
 
@@ -61,7 +61,7 @@ def repair(device: Device, place: Place, content: Content, bad: Iterable[int]) -
 class _Held:
     """What the target holds already."""
 
-    chunks: list[tuple[int, bytes]]  # (offset, sha256), ascending
+    chunks: Iterable[tuple[int, bytes]]  # (offset, sha256), ascending; to be gone through once
     before: Header | None = None  # the same as a manifest, where the slot's own says something else
     is_blank: bool = False  # nothing, and so nothing that need not be written
 
@@ -119,9 +119,9 @@ def _held(device: Device, place: Place, target: Target, header: Header) -> _Held
         found = survey.prove(remains, target, device.progress)
         # The same update goes on: what the slot holds is told by what is stored as it is.
         before = None if remains[0].data == header.data else survey.tiling(found)
-        return _Held([(piece.offset, piece.digest) for piece in found], before)
+        return _Held(((piece.offset, piece.digest) for piece in found), before)
     manifest = device.manifests.get(place.slot.name) or _learn(device, place.slot.name, target)
-    return _Held(list(planning.held_by(manifest))) if manifest else _Held([], is_blank=True)
+    return _Held(planning.held_by(manifest)) if manifest else _Held([], is_blank=True)
 
 
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:

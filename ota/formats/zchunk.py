@@ -53,12 +53,13 @@ class HashType(IntEnum):
         """Length of a digest, bytes."""
         return (20, 32, 64, 16)[self]
 
-    def digest(self, data: bytes) -> bytes:
-        """The digest of `data`, cut to this type's length."""
-        if self is HashType.SHA256:
-            return hashlib.sha256(data).digest()
-        name = "sha1" if self is HashType.SHA1 else "sha512"
-        return hashlib.new(name, data, usedforsecurity=False).digest()[: self.size]
+    def digest(self, *data: bytes | memoryview) -> bytes:
+        """The digest of all these bytes, cut to this type's length."""
+        name = ("sha1", "sha256", "sha512", "sha512")[self]
+        digest = hashlib.new(name, usedforsecurity=self is HashType.SHA256)
+        for part in data:
+            digest.update(part)
+        return digest.digest()[: self.size]
 
 
 _OPTIONAL, _PLAIN_DIGESTS = 2, 4  # flags
@@ -170,11 +171,14 @@ def parse(data: bytes) -> Header:
     size = cursor.integer("header size", MAX_HEADER)
     checksum = cursor.take(full_type.size, "header checksum")
     body_start = cursor.position
-    body = cursor.take(size, "header")
+    view = memoryview(data)  # a header may have megabytes: none is copied
+    body = view[body_start : body_start + size]
+    if len(body) != size:
+        raise _malformed("header is cut short", expected=f"{size} bytes", found=len(body))
     # The checksum leaves itself out, and covers the attached form's magic in the detached form too.
-    covered = MAGIC + data[len(MAGIC) : body_start - full_type.size] + body
-    if full_type.digest(covered) != checksum:
-        raise _malformed("header checksum", expected=checksum.hex(), found=full_type.digest(covered).hex())
+    found = full_type.digest(MAGIC, view[len(MAGIC) : body_start - full_type.size], body)
+    if found != checksum:
+        raise _malformed("header checksum", expected=checksum.hex(), found=found.hex())
     cursor = _Cursor(data[: body_start + size], body_start)
     cursor.take(full_type.size, "data checksum")
     flags = cursor.integer("flags", 1 << 30)

@@ -229,8 +229,8 @@ class _Saves:
 
 def damaged(header: Header, target: BlockTarget, progress: Progress) -> list[int]:
     """Read what the manifest says the target holds; returns the chunks that differ."""
-    right = {piece.offset for piece in survey.prove([header], target, progress)}
-    return [number for number in range(len(header)) if header.offset(number) not in right]
+    looked = survey.look([header], target, progress)
+    return [number for number, (_, is_right) in enumerate(looked) if not is_right]
 
 
 def wrong_chunks(header: Header, first: int, stop: int, data: bytes) -> Iterator[int]:

@@ -10,16 +10,18 @@ byte and fetches what the hint got wrong.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import Final
 
-from ota.formats.zchunk import Header
+from ota.formats.zchunk import HashType, Header
 from ota.interfaces import Range
+from ota.sync.lookup import Lookup
 
 BLOCK: Final = 768 << 10  # bytes; what is copied at a time, at least one chunk
 MAX_SAVED: Final = 512 << 10  # bytes of old content in memory; a power cut costs them
@@ -27,6 +29,8 @@ MAX_EARLY: Final = 2816 << 10  # bytes that a source asks for ahead, and that ma
 
 OWN: Final = -1  # as `Step.seed`: the target as it is at this moment
 SAVED: Final = -2  # as `Step.seed`: what was saved of the target's old content
+
+_DIGEST: Final = HashType.SHA256.size
 
 # A zero chunk is one frame of one run-length block or, at most, of a few bytes.
 _MAX_CODED_ZEROS: Final = 64  # bytes
@@ -98,11 +102,11 @@ def make(header: Header, held: Iterable[tuple[int, bytes]], seeds: Sequence[Head
         held: (offset, sha256) of chunks that the target holds already, ascending by offset.
         seeds: manifests of what can be copied from, the preferred first.
     """
-    places = _Places(header, list(held), seeds)
-    origins = [places.origin(number) for number in range(len(header))]
+    places = _Places(header, _Held(held), seeds)
+    origins = _Origins(map(places.origin, range(len(header))))
     saves = _choose(header, places.savable)
     for save in saves:
-        origins[save.number] = (Action.COPY, SAVED, save.offset)
+        origins.set(save.number, (Action.COPY, SAVED, save.offset))
     return Plan(header, tuple(_merge(header, origins)), tuple(saves))
 
 
@@ -144,14 +148,49 @@ def held_by(header: Header) -> Iterator[tuple[int, bytes]]:
     return ((header.offset(number), header.digest(number)) for number in range(len(header)))
 
 
-def _kept(header: Header, held: Iterable[tuple[int, bytes]]) -> Iterator[int]:
-    number, start = 0, 0
-    for offset, digest in held:
-        while start < offset and number < len(header):
-            number += 1
-            start = header.offset(number)
-        if start == offset and number < len(header) and header.digest(number) == digest:
-            yield number
+class _Held:
+    """What a target holds: (offset, sha256) of chunks, packed."""
+
+    def __init__(self, chunks: Iterable[tuple[int, bytes]]) -> None:
+        self._offsets = array("Q")
+        self._digests = bytearray()
+        for offset, digest in chunks:
+            self._offsets.append(offset)
+            self._digests += digest
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return ((offset, self._digest(number)) for number, offset in enumerate(self._offsets))
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(len(self._offsets), self._digest)
+
+    def find(self, digest: bytes) -> int | None:
+        """Where such a chunk lies. Of equal ones the last: it is written over last."""
+        numbers = list(self._lookup.find(digest))
+        return self._offsets[numbers[-1]] if numbers else None
+
+    def _digest(self, number: int) -> bytes:
+        return bytes(self._digests[number * _DIGEST : (number + 1) * _DIGEST])
+
+
+class _Origins:
+    """An _Origin for each chunk, packed."""
+
+    def __init__(self, origins: Iterable[_Origin]) -> None:
+        self._actions: list[Action] = []
+        self._seeds = array("h")
+        self._offsets = array("Q")
+        for action, seed, offset in origins:
+            self._actions.append(action)
+            self._seeds.append(seed)
+            self._offsets.append(offset)
+
+    def __iter__(self) -> Iterator[_Origin]:
+        return zip(self._actions, self._seeds, self._offsets, strict=True)
+
+    def set(self, number: int, origin: _Origin) -> None:
+        self._actions[number], self._seeds[number], self._offsets[number] = origin
 
 
 class _Places:
@@ -161,38 +200,46 @@ class _Places:
         savable: chunks that can be had from old content only if it is saved.
     """
 
-    def __init__(self, header: Header, held: Sequence[tuple[int, bytes]], seeds: Sequence[Header]) -> None:
+    def __init__(self, header: Header, held: _Held, seeds: Sequence[Header]) -> None:
         self._header = header
-        self._kept = set(_kept(header, held))
-        self._written = [number for number in range(len(header)) if number not in self._kept]
-        self._wanted = {header.digest(number) for number in self._written}
-        self._seeds = _find(self._wanted, seeds)
-        # Of equal chunks the last: it is written over last.
-        self._old = {digest: offset for offset, digest in held if digest in self._wanted}
-        self._new: dict[bytes, int] = {}  # digest -> offset of the first such chunk of the image
+        self._held = held
+        self._seeds = seeds
+        self._is_kept = bytearray(len(header))
+        for number in _kept(header, held):
+            self._is_kept[number] = True
+        self._written = array("I", (number for number, kept in enumerate(self._is_kept) if not kept))
         self.savable: list[Save] = []
+
+    # Each is made when it is first needed: where nothing changes, none is.
+
+    @cached_property
+    def _in_seeds(self) -> list[Lookup]:
+        return [Lookup(len(seed), seed.digest) for seed in self._seeds]
+
+    @cached_property
+    def _in_image(self) -> Lookup:
+        return Lookup(len(self._header), self._header.digest)
 
     def origin(self, number: int) -> _Origin:
         """The best place that there is; FETCH for what may be saved, until that is chosen."""
-        digest = self._header.digest(number)
-        origin = self._find_origin(number, digest)
-        if digest in self._wanted:
-            self._new.setdefault(digest, self._header.offset(number))
-        return origin
-
-    def _find_origin(self, number: int, digest: bytes) -> _Origin:
-        if number in self._kept:
+        if self._is_kept[number]:
             return Action.KEEP, 0, 0
         if _is_zero(self._header, number):
             return Action.ZERO, 0, 0
-        if digest in self._seeds:
-            return Action.COPY, *self._seeds[digest]
-        old = self._old.get(digest)
+        digest = self._header.digest(number)
+        for seed, lookup in enumerate(self._in_seeds):
+            for found in lookup.find(digest):
+                return Action.COPY, seed, self._seeds[seed].offset(found)
+        return self._own_origin(number, digest)
+
+    def _own_origin(self, number: int, digest: bytes) -> _Origin:
+        old = self._held.find(digest)
         size = length(self._header, number)
         if old is not None and (due := self._due(old, size)) >= number:
             return Action.COPY, OWN, old
-        if digest in self._new:
-            return Action.COPY, OWN, self._new[digest]
+        first = next(self._in_image.find(digest))
+        if first < number:
+            return Action.COPY, OWN, self._header.offset(first)
         if old is not None and size <= MAX_SAVED:
             self.savable.append(Save(old, number, due))
         return Action.FETCH, 0, 0
@@ -207,14 +254,14 @@ class _Places:
         return len(header)
 
 
-def _find(wanted: set[bytes], seeds: Sequence[Header]) -> dict[bytes, tuple[int, int]]:
-    """Digest of each wanted chunk that a seed has -> (seed, offset in it)."""
-    found: dict[bytes, tuple[int, int]] = {}
-    for seed, manifest in enumerate(seeds):
-        for offset, digest in held_by(manifest):
-            if digest in wanted:
-                found.setdefault(digest, (seed, offset))
-    return found
+def _kept(header: Header, held: Iterable[tuple[int, bytes]]) -> Iterator[int]:
+    number, start = 0, 0
+    for offset, digest in held:
+        while start < offset and number < len(header):
+            number += 1
+            start = header.offset(number)
+        if start == offset and number < len(header) and header.digest(number) == digest:
+            yield number
 
 
 def _choose(header: Header, savable: Iterable[Save]) -> list[Save]:

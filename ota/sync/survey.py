@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -32,32 +33,69 @@ class Piece:
         return self.offset + self.length
 
 
-def prove(manifests: Sequence[Header], target: BlockTarget, progress: Progress) -> list[Piece]:
-    """Read a target once; returns which chunks of any of these manifests it holds, ascending by offset.
+class Pieces:
+    """Chunks, packed."""
+
+    def __init__(self) -> None:
+        self._offsets = array("Q")
+        self._lengths = array("I")
+        self._digests = bytearray()
+
+    def append(self, piece: Piece) -> None:
+        self._offsets.append(piece.offset)
+        self._lengths.append(piece.length)
+        self._digests += piece.digest
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Ascending by offset."""
+        size = len(NOTHING)
+        for number in sorted(range(len(self._offsets)), key=self._offsets.__getitem__):
+            digest = bytes(self._digests[number * size : (number + 1) * size])
+            yield Piece(self._offsets[number], self._lengths[number], digest)
+
+
+def prove(manifests: Sequence[Header], target: BlockTarget, progress: Progress) -> Pieces:
+    """Read a target once; returns which chunks of any of these manifests it holds.
 
     Raises:
         DeviceError: it cannot be read.
     """
-    pieces = (piece for piece, _ in groupby(heapq.merge(*map(_pieces, manifests))))
-    coming = next(pieces, None)
+    found = Pieces()
+    for piece, is_right in look(manifests, target, progress):
+        if is_right:
+            found.append(piece)
+    return found
+
+
+def look(
+    manifests: Sequence[Header], target: BlockTarget, progress: Progress
+) -> Iterator[tuple[Piece, bool]]:
+    """Read a target once; yields each chunk of these manifests, once it was read, and whether it is right.
+
+    Raises:
+        DeviceError: it cannot be read.
+    """
+    coming = (piece for piece, _ in groupby(heapq.merge(*map(_pieces, manifests))))
+    following = next(coming, None)
     end = min(target.size, max((manifest.image_size for manifest in manifests), default=0))
-    found: list[Piece] = []
     # Where manifests cut differently, chunks overlap: all that the scan is in the midst of.
     current: list[tuple[Piece, Any]] = []  # the digests' type has no public name
     offset = 0
     for block in target.scan(0, end):
         stop = offset + len(block)
-        while coming and coming.offset < stop:
-            current.append((coming, hashlib.sha256()))
-            coming = next(pieces, None)
+        while following and following.offset < stop:
+            current.append((following, hashlib.sha256()))
+            following = next(coming, None)
         for piece, digest in current:
             digest.update(block[max(0, piece.offset - offset) : piece.stop - offset])
-            if piece.stop <= stop and digest.digest() == piece.digest:
-                found.append(piece)
+            if piece.stop <= stop:
+                yield piece, digest.digest() == piece.digest
         current = [(piece, digest) for piece, digest in current if piece.stop > stop]
         offset = stop
         progress(Event("verify", offset, end))
-    return sorted(found)
+    rest = [following] if following else []
+    for piece in (*(piece for piece, _ in current), *rest, *coming):  # behind the target's end
+        yield piece, False
 
 
 def tiling(pieces: Iterable[Piece]) -> Header:
