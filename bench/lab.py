@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -124,6 +125,9 @@ class Lab:
     """
 
     def __init__(self, folder: Path, slot_size: int) -> None:
+        # As on a device, where installing a wheel does it: Python need not compile what it loads.
+        for package in ("ota", "handlers", "boards"):
+            compileall.compile_dir(ROOT / package, quiet=2)
         shutil.rmtree(folder, ignore_errors=True)
         self.publish = folder / "publish"
         self.publish.mkdir(parents=True)

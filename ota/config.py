@@ -13,7 +13,7 @@ from ota import network as networks
 from ota import settings
 from ota.board import Board, Slot
 from ota.errors import ConfigError
-from ota.io.session import Network
+from ota.io.network import Network
 from ota.io.target import same_file
 from ota.trust.signature import Trust
 

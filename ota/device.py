@@ -12,8 +12,8 @@ from ota.config import Config
 from ota.errors import DeviceError, UpdateError
 from ota.interfaces import Cost, Progress
 from ota.io.http import HttpSource
+from ota.io.network import Network
 from ota.io.servers import Servers
-from ota.io.session import Network
 from ota.io.target import Target, is_mounted, same_file
 from ota.native.memory import resident
 from ota.sync import stream

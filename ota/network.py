@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError
-from ota.io.session import Credentials, Network
+from ota.io.network import Credentials, Network
 from ota.settings import Table
 
 _SECRET: Final = re.compile(r"[\x20-\x7e]+")  # what a header's value may hold

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.message import Message
 from typing import Final, NoReturn
 
 from ota.errors import NetworkError
@@ -30,6 +29,8 @@ _COPY: Final = 1 << 16
 
 def boundary(content_type: str) -> bytes | None:
     """The boundary of a multipart/byteranges answer, quoted or not; None for any other content type."""
+    from email.message import Message  # dear to load, and needed only where a server answers
+
     message = Message()
     message["Content-Type"] = content_type
     value = message.get_boundary()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final
-
-import requests
+from typing import TYPE_CHECKING, Final
 
 from ota.errors import NetworkError
 from ota.formats import multipart
 from ota.interfaces import Range, Reader
+
+if TYPE_CHECKING:
+    import requests
 
 # Bytes taken from a connection at a time: little of a slow one, so that a slow one is told from a dead one.
 SMALL_BLOCK: Final = 1 << 12

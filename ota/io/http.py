@@ -12,7 +12,7 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ota.errors import DeviceError, NetworkError
 from ota.formats import multipart
@@ -20,12 +20,16 @@ from ota.interfaces import Range, Reader
 from ota.io import answer
 from ota.io.answer import Ability, LessError
 from ota.io.locator import Locator
+from ota.io.network import CONNECTIONS, BrokenError, ExpiredError, Network, origin
 from ota.io.pace import Pace
 from ota.io.ranges import Missing, batches, merge
 from ota.io.servers import Facts, Servers
-from ota.io.session import CONNECTIONS, BrokenError, ExpiredError, Network, Session, origin, translated
-from ota.io.transfer import Transfer
 from ota.io.window import Window
+
+# Loading these takes as long as looking at a slot that needs nothing: they wait until something is fetched.
+if TYPE_CHECKING:
+    from ota.io.session import Session
+    from ota.io.transfer import Transfer
 
 MAX_RANGES: Final = (
     150  # per request, as SWUpdate asks by default; Apache stops at 200, nginx at 8 kB of header
@@ -143,7 +147,7 @@ class HttpSource:
                 self._locator.failed(error, asked)
 
     def _ask_size(self, url: str) -> int:
-        with translated(url), self._open().ask(url, {"Range": "bytes=0-0"}) as response:
+        with self._open().ask(url, {"Range": "bytes=0-0"}) as response:
             if response.status_code == 206:
                 total = multipart.content_range(response.headers.get("Content-Range", ""))[1]
             else:
@@ -197,6 +201,8 @@ class HttpSource:
         return size <= min(self._window.size, self._network.in_flight)
 
     def _start(self, wanted: Sequence[Range], *, whole: bool = False) -> None:
+        from ota.io.transfer import Transfer
+
         url = self._locator.url()
         transfer = Transfer(self._open(), url, wanted, self._size, self._validator, self._pace, whole=whole)
         insort(self._flying, transfer, key=lambda other: other.start)
@@ -273,6 +279,8 @@ class HttpSource:
 
     def _open(self) -> Session:
         if self._session is None:
+            from ota.io.session import Session
+
             self._session = Session(self._network)
         return self._session
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 
 from ota.errors import NetworkError
-from ota.io.session import BrokenError, ExpiredError, Network
+from ota.io.network import BrokenError, ExpiredError, Network
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
@@ -22,67 +21,16 @@ import urllib3.util
 from requests.adapters import HTTPAdapter
 
 from ota.errors import ConfigError, NetworkError
+from ota.io.network import BrokenError, Credentials, ExpiredError, Network, origin
 
 MAX_REDIRECTS: Final = 5
 MAX_WAIT_S: Final = 300.0  # that a server may ask for by Retry-After
 
-CONNECTIONS: Final = 64  # to one server; more is not polite
-CONNECTION: Final = 48 << 10  # bytes of memory, thread and TLS included (measured)
-MIN_CONNECTIONS: Final = 4
-MIN_IN_FLIGHT: Final = 1 << 20  # bytes
 
 _RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 # S3 clients upload in a framing that some stores go on to name, though they took it off.
 _PLAIN: Final = frozenset({"identity", "aws-chunked"})
 _REFUSED_STATUS: Final = frozenset({401, 403})
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What one server is shown."""
-
-    headers: Mapping[str, str] = field(default_factory=dict)  # Authorization, an API key
-    certificate: Path | None = None  # of this client, for TLS
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How servers are reached."""
-
-    ca: Path | None = None  # certificates that may sign a server's; default: the system's
-    proxy: str | None = None  # http://host:port
-    credentials: Mapping[str, Credentials] = field(default_factory=dict)  # by host or host:port
-    mirrors: tuple[str, ...] = ()  # folders that hold the same files, asked where the first server fails
-    refresh: tuple[str, ...] = ()  # command that prints the URL to ask, given the published one
-    timeout_s: float = 30.0  # of a connection attempt, and of silence
-    retries: int = 5  # in a row without a byte gained
-    backoff_s: float = 0.5  # before the first retry; doubled each time
-    max_rate: int | None = None  # bytes/s, all connections together
-    connections: int = CONNECTIONS  # to one server, at most
-    in_flight: int = 2816 << 10  # bytes asked for and not yet used: what a power cut costs, at most
-
-    def within(self, memory: int) -> Network:
-        """The same with no more in flight than so many bytes of memory hold, but enough to go on."""
-        in_flight = min(self.in_flight, max(memory, MIN_IN_FLIGHT))
-        connections = min(self.connections, max((memory - in_flight) // CONNECTION, MIN_CONNECTIONS))
-        return replace(self, in_flight=in_flight, connections=connections)
-
-
-class BrokenError(Exception):
-    """The transfer stopped in a way that is worth another try, after `wait_s` at the earliest."""
-
-    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-class ExpiredError(Exception):
-    """The server wants other credentials than this URL has; a fresh URL may help."""
-
-    def __init__(self, error: NetworkError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Session(requests.Session):
@@ -104,10 +52,10 @@ class Session(requests.Session):
             self.proxies.update({"http": network.proxy, "https": network.proxy})
         self.mount("https://", _Adapter(_context(network.ca), network.connections))
         self.mount("http://", _Adapter(None, network.connections))
-        for origin, shown in network.credentials.items():
+        for place, shown in network.credentials.items():
             if shown.certificate:
                 context = _context(network.ca, shown)
-                self.mount(f"https://{origin}/", _Adapter(context, network.connections))
+                self.mount(f"https://{place}/", _Adapter(context, network.connections))
 
     def ask(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         """A GET whose body is still to be read; refused unless it is 200 or 206.
@@ -148,21 +96,6 @@ class Session(requests.Session):
             return {}
         shown = self._network.credentials.get(origin(url))
         return shown.headers if shown else {}
-
-
-def origin(url: str) -> str:
-    """`host:port` of a URL; without the port where it is the scheme's own.
-
-    Raises:
-        NetworkError: "http-protocol".
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise NetworkError("http-protocol", f"URL: {error}", found=url) from error
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    return host if port in (None, default) else f"{host}:{port}"
 
 
 class _Adapter(HTTPAdapter):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from ota.errors import NetworkError
 from ota.interfaces import Range
 from ota.io.http import HttpSource, open_file
+from ota.io.network import Network
 from ota.io.ranges import Missing
 from ota.io.readers import read_full
 from ota.io.servers import Servers
-from ota.io.session import Network
 
 FILE = random.Random(9).randbytes(300_000)
 RANGES = [Range(10, 5_000), Range(20_000, 90_000), Range(150_000, 150_001), Range(299_000, 300_000)]

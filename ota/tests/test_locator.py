@@ -15,9 +15,9 @@ from ota.errors import NetworkError
 from ota.interfaces import Range
 from ota.io.answer import Ability
 from ota.io.http import HttpSource, open_file
+from ota.io.network import Network, origin
 from ota.io.readers import read_full
 from ota.io.servers import Facts, Servers
-from ota.io.session import Network, origin
 from ota.io.window import Window
 from ota.tests.odd import Behaviour, Odd, Request
 

@@ -21,7 +21,7 @@ from ota.errors import DeviceError
 from ota.interfaces import Cost
 from ota.io import durable
 from ota.io.http import HttpSource
-from ota.io.session import Network
+from ota.io.network import Network
 from ota.slotsync import Content
 from ota.sync import execute, manifests
 from ota.sync import plan as planning

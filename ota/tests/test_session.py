@@ -16,8 +16,8 @@ import trustme
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Range
 from ota.io.http import HttpSource
+from ota.io.network import Credentials, Network, origin
 from ota.io.servers import Servers
-from ota.io.session import Credentials, Network, origin
 from ota.tests.odd import Odd, Request
 
 FILE = bytes(range(256)) * 40
