@@ -9,7 +9,7 @@ RUN := PATH="$(CURDIR)/build/venv/bin:$(CURDIR)/build/tools/bin:$$PATH"
 SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compat bench lint format setup tools clean
+.PHONY: help demo test test-faults test-compat bench lint format setup tools clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,7 +20,10 @@ demo: setup ## build an update of a small Debian and install it, step by step
 	@$(RUN) python bench/demo.py
 
 test: setup tools ## run the tests; ARGS="-k word" for some
-	@$(RUN) pytest -n auto $(ARGS)
+	@$(RUN) pytest -n auto -m "not faults" $(ARGS)
+
+test-faults: setup tools ## kill updates at random moments; prints how many, and what went wrong
+	@$(RUN) pytest -q -m faults $(ARGS)
 
 test-compat: setup tools ## run the tests against stock SWUpdate
 	@$(RUN) pytest -m compat $(ARGS)

@@ -16,6 +16,8 @@ from ota.settings import Table
 
 _SECRET: Final = re.compile(r"[\x20-\x7e]+")  # what a header's value may hold
 
+_LEAST: Final = {"timeout_s": 1, "retries": 0, "max_rate": 1, "connections": 1, "in_flight": 1}
+
 
 def parse(table: Table) -> Network:
     """Raises: ConfigError: naming file and key."""
@@ -33,9 +35,12 @@ def parse(table: Table) -> Network:
         in_flight=table.size("in_flight", "2816K"),
     )
     table.done()
-    for name in ("timeout_s", "max_rate", "connections", "in_flight"):
-        if getattr(network, name) == 0:
-            raise ConfigError("config-value", f"{table.path}: network.{name}", expected="> 0", found=0)
+    for name, least in _LEAST.items():
+        value = getattr(network, name)
+        if value is not None and value < least:
+            raise ConfigError(
+                "config-value", f"{table.path}: network.{name}", expected=f">= {least}", found=value
+            )
     for url in (*network.mirrors, *filter(None, [network.proxy])):
         if not url.startswith(("http://", "https://")):
             raise ConfigError(
