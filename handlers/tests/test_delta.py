@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from ota.tests.world import IMAGE_SIZE, SLOT_SIZE, World, sha256
+from ota.tests.world import IMAGE_SIZE, SLOT_SIZE, World
 
 
 def package(world: World, image: str = "v2", source: str = "/dev/mmcblk0p2") -> Path:
-    _, header = world.make_delta(getattr(world, image))
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; properties: {{ url = "{world.server.url}/{image}.ext4.zck"; '
-        f'chain = "raw"; source = "{source}"; }}; }}'
-    )
-    return world.make_package(world.description(entry), header, name=f"{image}.swu")
+    return world.make_delta_package(getattr(world, image), source=source)
 
 
 def adopt(world: World) -> None:
@@ -206,20 +198,6 @@ def test_what_lies_behind_the_image_is_left_alone(world: World) -> None:
     assert world.slot_b.read_bytes()[IMAGE_SIZE:] == b"\xff" * (SLOT_SIZE - IMAGE_SIZE)
 
 
-def start_slowly(world: World, swu: Path) -> subprocess.Popen[bytes]:
-    """`ota install` in a process of its own, fed slowly enough to be killed on the way."""
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "ota.cli",
-        "--config",
-        world.folder / "device.toml",
-        "install",
-        swu,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def test_a_killed_update_goes_on_where_it_was(world: World) -> None:
     """SIGKILL at growing delays; what was written before is never fetched again, and it ends right."""
     adopt(world)
@@ -227,7 +205,7 @@ def test_a_killed_update_goes_on_where_it_was(world: World) -> None:
     planned: int = world.ota("plan", swu).answer["fetched_bytes"]  # type: ignore[assignment]  # JSON
     kills = 0
     for delay_s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7):
-        process = start_slowly(world, swu)
+        process = world.start("install", swu)
         time.sleep(delay_s)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

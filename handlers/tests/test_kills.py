@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ota.tests.server import Server
-from ota.tests.world import World, sha256
+from ota.tests.world import World
 
 KILLS = 50
 PER_KILL = 4_000_000  # bytes that a kill may cost
@@ -38,29 +37,6 @@ def noise(world: World, number: int) -> Path:
     return image
 
 
-def package(world: World, server: Server, image: Path) -> Path:
-    published, header = world.make_delta(image)
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; properties: {{ url = "{server.url}/{published.name}"; '
-        'chain = "raw"; }; }'
-    )
-    return world.make_package(world.description(entry), header, name=f"{image.name}.swu")
-
-
-def start(world: World, swu: Path) -> subprocess.Popen[bytes]:
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "ota.cli",
-        "--config",
-        world.folder / "device.toml",
-        "install",
-        swu,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def as_delivered(world: World) -> None:
     world.reset()
     for slot in (world.slot_a, world.slot_b):
@@ -73,12 +49,12 @@ def test_whatever_is_killed_goes_on_and_costs_little(
     """An update is killed until it gets through; from the beginning again until there were enough kills."""
     chance = random.Random(20)
     image = noise(world, 1)
-    swu = package(world, slow, image)
+    swu = world.make_delta_package(image, f"{slow.url}/{image.name}.zck")
     kills, cost = 0, 0
     while kills < KILLS:
         as_delivered(world)
         planned, before, killed = foreseen(world, swu), sent(slow), 0
-        while is_killed(start(world, swu), chance.uniform(0.3, 1.5)):
+        while is_killed(world.start("install", swu), chance.uniform(0.3, 1.5)):
             killed += 1
             if "boot_slot=b" in world.environment.read_text():
                 assert bool(world.slot_b.read_bytes()[:IMAGE] == image.read_bytes())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.tests.world import World, sha256
+from ota.tests.world import World
 
 FORESEEN = (
     "fetched_bytes", "requests", "kept_bytes", "copied_bytes", "patched_bytes", "zero_bytes", "written_bytes",
@@ -20,16 +20,6 @@ FORESEEN = (
 CHUNK = 128 << 10  # bytes, at most
 
 Pair = tuple[Path, Path]
-
-
-def package(world: World, image: Path, url: str = "") -> Path:
-    published, header = world.make_delta(image)
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; properties: {{ url = "{url or world.server.url}/{published.name}"; '
-        'chain = "raw"; }; }'
-    )
-    return world.make_package(world.description(entry), header, name=f"{image.name}.swu")
 
 
 def ext4(world: World) -> Pair:
@@ -101,10 +91,12 @@ def agree(world: World, swu: Path, image: Path) -> int:
 def test_plan_and_installation_agree_to_the_byte(world: World, pair: Callable[[World], Pair]) -> None:
     old, new = pair(world)
     fill(world.slot_a, old)
-    assert 0 < agree(world, package(world, new), new) < new.stat().st_size  # slot a is indexed first
-    assert agree(world, package(world, new), new) == 0  # there already
+    assert (
+        0 < agree(world, world.make_delta_package(new), new) < new.stat().st_size
+    )  # slot a is indexed first
+    assert agree(world, world.make_delta_package(new), new) == 0  # there already
     # All of it is in slot a. But that was indexed as a whole, and so without the last chunk of its image.
-    assert agree(world, package(world, old), old) <= CHUNK
+    assert agree(world, world.make_delta_package(old), old) <= CHUNK
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.__name__)
@@ -114,12 +106,12 @@ def test_they_agree_where_the_target_holds_an_older_release(
     old, new = pair(world)
     fill(world.slot_a, world.v1)
     fill(world.slot_b, old)
-    agree(world, package(world, new), new)
+    agree(world, world.make_delta_package(new), new)
 
 
 def test_nothing_to_do_costs_one_look_at_the_slot(world: World) -> None:
-    assert world.ota("install", package(world, world.v2)).status == 0
-    again = world.ota("install", package(world, world.v2))
+    assert world.ota("install", world.make_delta_package(world.v2)).status == 0
+    again = world.ota("install", world.make_delta_package(world.v2))
     size = world.v2.stat().st_size
     assert {key: again.answer[key] for key in FORESEEN if again.answer[key]} == {
         "kept_bytes": size, "verified_bytes": size,
@@ -127,14 +119,14 @@ def test_nothing_to_do_costs_one_look_at_the_slot(world: World) -> None:
 
 
 def test_a_plan_needs_no_network(world: World) -> None:
-    swu = package(world, world.v2, "https://updates.invalid")
+    swu = world.make_delta_package(world.v2, "https://updates.invalid/v2.zck")
     planned = world.ota("plan", swu)
     assert planned.status == 0, planned.errors
     assert planned.answer["fetched_bytes"] != 0
 
 
 def test_a_budget_is_held_against_the_plan_before_anything_is_asked_for(world: World) -> None:
-    swu = package(world, world.v2)
+    swu = world.make_delta_package(world.v2)
     price = world.ota("plan", swu).answer["fetched_bytes"]
     assert isinstance(price, int)
     before, is_untouched = len(world.server.requests()), world.untouched()

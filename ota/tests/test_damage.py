@@ -20,20 +20,14 @@ from ota.formats.zchunk import Header
 from ota.interfaces import Range
 from ota.sync import damage
 from ota.sync.damage import Damage, Kind
-from ota.tests.world import IMAGE_SIZE, World, sha256
+from ota.tests.world import IMAGE_SIZE, World
 
 BLOCK = 4096  # bytes
 LOST = Range(2 << 20, 3 << 20)  # in the midst of a file's data
 
 
 def package(world: World, image: str) -> Path:
-    _, header = world.make_delta(getattr(world, image))
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; properties: {{ url = "{world.server.url}/{image}.ext4.zck"; '
-        f'chain = "raw"; source = "/dev/mmcblk0p2"; }}; }}'
-    )
-    return world.make_package(world.description(entry), header, name=f"{image}.swu")
+    return world.make_delta_package(getattr(world, image))
 
 
 def manifest(world: World, image: str) -> Header:

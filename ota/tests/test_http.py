@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -20,75 +17,17 @@ from ota.io.network import Network
 from ota.io.ranges import Missing
 from ota.io.readers import read_full
 from ota.io.servers import Servers
+from ota.tests.odd import Behaviour, Odd, Request
 
 FILE = random.Random(9).randbytes(300_000)
 RANGES = [Range(10, 5_000), Range(20_000, 90_000), Range(150_000, 150_001), Range(299_000, 300_000)]
 FAST = Network(timeout_s=2, retries=2, backoff_s=0.01)
 
-Behaviour = Callable[["Request"], None]
-
-
-class Request(BaseHTTPRequestHandler):
-    """One request, with what a behaviour needs to answer it."""
-
-    protocol_version = "HTTP/1.1"
-    server: Odd
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.headers.get("Range", ""))
-        self.server.behaviour(self)
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-    @property
-    def ranges(self) -> list[tuple[int, int]]:
-        pairs = re.findall(r"(\d+)-(\d+)", self.headers.get("Range", ""))
-        return [(int(first), int(last) + 1) for first, last in pairs]
-
-    def answer(self, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def single(self, start: int, stop: int, body: bytes | None = None, total: int = len(FILE)) -> None:
-        where = f"bytes {start}-{stop - 1}/{total}"
-        self.answer(206, FILE[start:stop] if body is None else body, Content_Range=where)
-
-    def multi(self, parts: list[tuple[int, int]]) -> None:
-        body = b"".join(
-            b"\r\n--frontier\r\nContent-Range: bytes %d-%d/%d\r\n\r\n%b" % (a, b - 1, len(FILE), FILE[a:b])
-            for a, b in parts
-        )
-        kind = "multipart/byteranges; boundary=frontier"
-        self.answer(206, body + b"\r\n--frontier--\r\n", Content_Type=kind)
-
-
-class Odd(ThreadingHTTPServer):
-    """A server with one behaviour."""
-
-    behaviour: Behaviour
-    asked: list[str]
-    daemon_threads = True
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/file"
-
 
 @pytest.fixture
 def server() -> Iterator[Odd]:
-    odd = Odd(("127.0.0.1", 0), Request)
-    odd.asked = []
-    thread = threading.Thread(target=odd.serve_forever, args=(0.01,))
-    thread.start()
-    yield odd
-    odd.shutdown()
-    thread.join()
-    odd.server_close()
+    with Odd(FILE, whole) as odd:
+        yield odd
 
 
 def fetch(server: Odd, behaviour: Behaviour, size: int | None = len(FILE)) -> HttpSource:
@@ -105,38 +44,11 @@ def fetch(server: Odd, behaviour: Behaviour, size: int | None = len(FILE)) -> Ht
 
 
 def whole(request: Request) -> None:
-    request.answer(200, FILE)
+    request.whole()
 
 
 def only_single(request: Request) -> None:
-    request.answer(200, FILE) if len(request.ranges) > 1 else request.single(*request.ranges[0])
-
-
-def first_only(request: Request) -> None:
-    request.single(*request.ranges[0])
-
-
-def coalesced(request: Request) -> None:
-    request.single(request.ranges[0][0], request.ranges[-1][1])
-
-
-def reordered(request: Request) -> None:
-    request.multi(request.ranges[::-1])
-
-
-def split(request: Request) -> None:
-    request.multi(
-        [
-            piece
-            for a, b in request.ranges
-            for piece in ((a, (a + b + 1) // 2), ((a + b + 1) // 2, b))
-            if piece[0] < piece[1]
-        ]
-    )
-
-
-def too_much(request: Request) -> None:
-    request.multi([(max(0, a - 100), min(len(FILE), b + 100)) for a, b in request.ranges])
+    request.whole() if len(request.ranges) > 1 else request.properly()
 
 
 @dataclass
@@ -169,15 +81,6 @@ class Busy:
             self.said.append(503)
             return request.answer(503, b"")
         request.multi(request.ranges)
-
-
-@pytest.mark.parametrize(
-    "behaviour",
-    [whole, only_single, first_only, coalesced, reordered, split, too_much],
-    ids=lambda b: b.__name__,
-)
-def test_any_way_to_answer_ranges_will_do(server: Odd, behaviour: Behaviour) -> None:
-    fetch(server, behaviour)
 
 
 def test_a_server_that_knows_single_ranges_is_asked_for_several_once(server: Odd) -> None:
@@ -222,17 +125,6 @@ def test_what_cannot_be_used_is_refused(server: Odd, behaviour: Behaviour, code:
     with pytest.raises(NetworkError) as caught:
         fetch(server, behaviour)
     assert caught.value.code == code
-
-
-def test_a_body_that_never_ends_is_left(server: Odd) -> None:
-    def endless(request: Request) -> None:
-        start, stop = request.ranges[0]
-        request.answer(
-            206, FILE[start:stop] + bytes(100_000), 1 << 40, Content_Range=f"bytes {start}-{stop - 1}/300000"
-        )
-        request.close_connection = True
-
-    fetch(server, endless)
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import datetime
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import trustme
 from ota.tests import stock
 from ota.tests.behaviours import CASES, Case, Stock
 from ota.tests.odd import Odd
-from ota.tests.world import SLOT_SIZE, World, sha256
+from ota.tests.world import SLOT_SIZE, World
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,16 +44,6 @@ def certificate(world: World, kind: str) -> ssl.SSLContext | None:
     return context
 
 
-def package(world: World, url: str) -> Path:
-    _, header = world.make_delta(world.v2)
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; properties: {{ url = "{url}"; '
-        f'chain = "raw"; source = "/dev/mmcblk0p2"; }}; }}'
-    )
-    return world.make_package(world.description(entry), header)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_server_meets_the_outcome_that_the_table_foretells(case: Case, world: World) -> None:
     published, _ = world.make_delta(world.v2)
@@ -65,7 +53,7 @@ def test_a_server_meets_the_outcome_that_the_table_foretells(case: Case, world: 
     running = world.slot_a.read_bytes()
     file = published.read_bytes()
     with Odd(file, case.make(), tls) as server:
-        swu = package(world, server.url)
+        swu = world.make_delta_package(world.v2, server.url)
         planned = world.ota("plan", swu).answer["fetched_bytes"]
         ours = world.ota("install", swu)
     assert ours.code == case.code, ours.errors
@@ -85,7 +73,7 @@ def test_stock_meets_the_outcome_that_the_table_foretells(case: Case, world: Wor
     world.slot_b.write_bytes(b"\xff" * SLOT_SIZE)
     tls = certificate(world, case.tls)
     with Odd(published.read_bytes(), case.make(), tls) as server:
-        assert outcome(world, package(world, server.url)) is case.stock
+        assert outcome(world, world.make_delta_package(world.v2, server.url)) is case.stock
 
 
 def outcome(world: World, swu: Path) -> Stock:
@@ -100,8 +88,3 @@ def outcome(world: World, swu: Path) -> Stock:
     if not run.installed:
         return Stock.FAILS
     return Stock.RIGHT if world.holds(world.slot_b, world.v2) else Stock.WRONG
-
-
-def test_the_page_shows_the_table() -> None:
-    made = subprocess.run([sys.executable, ROOT / "docs/server_table.py", "--check"], capture_output=True)
-    assert made.returncode == 0, made.stderr.decode()

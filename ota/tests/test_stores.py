@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from ota.tests.stores import Moto, Store, Weed
-from ota.tests.world import World, sha256
+from ota.tests.world import World
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 
 def package(world: World, url: str) -> Path:
-    """A package whose chunks lie at a URL."""
-    _, header = world.make_delta(world.v2)
-    properties = f'properties: {{ url = "{url}"; chain = "raw"; source = "/dev/mmcblk0p2"; }};'
-    entry = (
-        f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
-        f'sha256 = "{sha256(header)}"; {properties} }}'
-    )
-    return world.make_package(world.description(entry), header)
+    return world.make_delta_package(world.v2, url)
 
 
 def upload(world: World, store: Store) -> str:

@@ -111,8 +111,8 @@ def test_every_code_is_used_and_every_used_code_is_listed() -> None:
     assert [code for code in CODES if f'"{code}"' not in text] == []
 
 
-def test_readmes_table_of_errors_is_the_codes() -> None:
-    check(sys.executable, ROOT / "docs/error_table.py", "--check")
+def test_tables_in_the_documentation_are_those_of_the_code() -> None:
+    check(sys.executable, ROOT / "docs/tables.py", "--check")
 
 
 def check(*command: str | Path) -> str:

@@ -13,6 +13,7 @@ import json
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,12 @@ class World:
             status = cli.main(words)
         return Outcome(status, json.loads(out.getvalue() or "{}"), errors.getvalue())
 
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """Run one command of the device in a process of its own."""
+        config = self.folder / "device.toml"
+        command: list[str | Path] = [sys.executable, "-m", "ota.cli", "--config", config, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def untouched(self) -> Callable[[], bool]:
         """Remember slots and boot environment; the answer tells whether they still are as they were."""
         before = self._fingerprint()
@@ -127,6 +134,20 @@ class World:
             f'{{ filename = "{image.name}"; type = "raw"; device = "/dev/mmcblk0p3"; '
             f'sha256 = "{sha256(image)}"; }}'
         )
+
+    def make_delta_package(self, image: Path, url: str = "", source: str = "/dev/mmcblk0p2") -> Path:
+        """A package that updates slot b by a zchunk header; `url` of the .zck, by default on our server."""
+        published, header = self.make_delta(image)
+        entry = (
+            f'{{ filename = "{header.name}"; type = "delta"; device = "/dev/mmcblk0p3"; '
+            f'sha256 = "{sha256(header)}"; properties: {{ url = "{url or self.url_of(published)}"; '
+            f'chain = "raw"; source = "{source}"; }}; }}'
+        )
+        return self.make_package(self.description(entry), header, name=f"{image.name}.swu")
+
+    def url_of(self, published: Path) -> str:
+        """On our server, over TLS."""
+        return f"{self.server.url}/{published.name}"
 
     def make_package(self, description: str, *members: Path, name: str = "update.swu") -> Path:
         """Sign with openssl, pack with GNU cpio, as SWUpdate's documentation says."""

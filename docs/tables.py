@@ -1,0 +1,60 @@
+"""Keeps tables in the documentation equal to the code; with --check it only says whether they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the tests are not installed
+
+from ota.errors import FAMILIES
+from ota.tests.behaviours import CASES
+
+
+def errors() -> list[str]:
+    """One line a code."""
+    lines = ["| exit status | family | code | what it says |", "| --- | --- | --- | --- |"]
+    for family in FAMILIES:
+        name = family.__name__.removesuffix("Error").lower()
+        lines += [
+            f"| {family.exit_status} | {name} | `{code}` | {said} |" for code, said in family.codes.items()
+        ]
+    return lines
+
+
+def servers() -> list[str]:
+    """One line a behaviour, with what the tests prove of it."""
+    lines = ["| server | `ota` | what it does | SWUpdate 2024.12 |", "| --- | --- | --- | --- |"]
+    for case in CASES:
+        outcome = "ends right" if case.code is None else f"`{case.code}`"
+        lines.append(f"| {case.name} | {outcome} | {case.ours} | {case.stock} |")
+    return lines
+
+
+PAGES: dict[Path, Callable[[], list[str]]] = {
+    ROOT / "README.md": errors,
+    ROOT / "docs/servers.md": servers,
+}
+
+
+def with_table(page: Path, name: str, lines: list[str]) -> str:
+    """A page's text with a table between its marks."""
+    start, end = f"<!-- {name}: made by docs/tables.py -->\n", f"<!-- end of {name} -->"
+    before, mark, rest = page.read_text().partition(start)
+    assert mark and end in rest, f"{page} has no marks for {name}"
+    return before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
+
+
+def main() -> int:
+    right = {page: with_table(page, table.__name__, table()) for page, table in PAGES.items()}
+    if "--check" in sys.argv:
+        return sum(page.read_text() != text for page, text in right.items())
+    for page, text in right.items():
+        page.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
