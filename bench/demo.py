@@ -69,8 +69,7 @@ def factory(device: Lab, image: Path) -> None:
     """Release 1.0 in slot a, known to the agent; slot b empty."""
     device.forget()
     device.fill(0, image)
-    with device.slots[1].open("r+b") as slot:
-        slot.write(bytes(1 << 20))
+    device.empty(1)
     adopted = device.ota("adopt", "a", device.publish / "rootfs-1.0.zck", "--version", "1.0")
     check(adopted.status == 0, adopted.errors)
 

@@ -29,17 +29,30 @@ def reporter(style: Style, out: TextIO) -> Progress:
     if style is Style.JSON:
         return _throttled(lambda event: print(json.dumps(asdict(event)), file=out, flush=True), INTERVAL_S)
     if out.isatty():
-        return _throttled(lambda event: _draw(event, out), INTERVAL_S)
+        return _Bar(out)
     return _Lines(out)
 
 
-def _draw(event: Event, out: TextIO) -> None:
-    share = min(1.0, event.done / event.total) if event.total else 0.0
-    bar = ("#" * int(share * WIDTH)).ljust(WIDTH, ".")
-    end = "\n" if event.done >= event.total else ""
-    print(
-        f"\r{event.phase:>8} [{bar}] {share:4.0%}  {event.done / 1e6:.1f} MB", end=end, file=out, flush=True
-    )
+class _Bar:
+    """One line that is drawn again and again: the phase, and beside it what was fetched meanwhile."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._fetched = ""
+        self._show = _throttled(self._draw, INTERVAL_S)
+
+    def __call__(self, event: Event) -> None:
+        if event.phase == "fetch":
+            self._fetched = f", fetched {event.done / 1e6:.1f} MB"
+        else:
+            self._show(event)
+
+    def _draw(self, event: Event) -> None:
+        share = min(1.0, event.done / event.total) if event.total else 0.0
+        bar = ("#" * int(share * WIDTH)).ljust(WIDTH, ".")
+        end = "\n" if event.done >= event.total else ""
+        text = f"\r{event.phase:>8} [{bar}] {share:4.0%}  {event.done / 1e6:.1f} MB{self._fetched}"
+        print(text, end=end, file=self._out, flush=True)
 
 
 class _Lines:
@@ -47,12 +60,12 @@ class _Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._last = ("", 0)
+        self._said: dict[str, int] = {}  # phase -> its last quarter; phases may go on side by side
 
     def __call__(self, event: Event) -> None:
         quarter = 4 * event.done // event.total if event.total else 0
-        if quarter and (event.phase, quarter) != self._last:
-            self._last = (event.phase, quarter)
+        if quarter and quarter != self._said.get(event.phase):
+            self._said[event.phase] = quarter
             print(f"{event.phase} {25 * quarter} % of {event.total / 1e6:.1f} MB", file=self._out, flush=True)
 
 

@@ -54,20 +54,21 @@ def repair(device: Device, place: Place, content: Content, bad: Iterable[int]) -
     """Plan to mend the chunks `bad` of a slot that holds all others of its manifest."""
     damaged = set(bad)
     held = (chunk for number, chunk in enumerate(planning.held_by(content.header)) if number not in damaged)
-    return _planned(device, place, content, _Held(held), None)
+    return _planned(device, place, content, _Held(planning.Held(held)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
     """What the target holds already."""
 
-    chunks: Iterable[tuple[int, bytes]]  # (offset, sha256), ascending; to be gone through once
+    chunks: planning.Held
     before: Header | None = None  # the same as a manifest, where the slot's own says something else
     is_blank: bool = False  # nothing, and so nothing that need not be written
 
 
 def _planned(device: Device, place: Place, content: Content, held: _Held, source: str | None) -> Job:
-    seeds = list(_seeds(device, place, source))
+    is_whole = held.chunks.is_whole(content.header)
+    seeds = [] if is_whole else list(_seeds(device, place, source))
     plan = planning.make(content.header, held.chunks, [manifest for _, manifest in seeds])
     web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
@@ -114,14 +115,17 @@ class _Work:
 def _held(device: Device, place: Place, target: Target, header: Header) -> _Held:
     """By the slot's manifest, or, where there is none that can be relied on, by a look at it."""
     if place.slot is None:
-        return _Held([])
+        return _Held(planning.Held([]))
     if remains := device.manifests.remains(place.slot.name):
         found = survey.prove(remains, target, device.progress)
         # The same update goes on: what the slot holds is told by what is stored as it is.
         before = None if remains[0].data == header.data else survey.tiling(found)
-        return _Held(((piece.offset, piece.digest) for piece in found), before)
+        chunks = planning.Held((piece.offset, piece.digest) for piece in found)
+        return _Held(chunks, before)
     manifest = device.manifests.get(place.slot.name) or _learn(device, place.slot.name, target)
-    return _Held(planning.held_by(manifest)) if manifest else _Held([], is_blank=True)
+    if manifest is None:
+        return _Held(planning.Held([]), is_blank=True)
+    return _Held(planning.Held(planning.held_by(manifest)))
 
 
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:

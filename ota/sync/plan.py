@@ -91,18 +91,52 @@ class Plan:
         return [n for step in self.steps if step.action is action for n in range(step.first, step.stop)]
 
 
+class Held:
+    """What a target holds: chunks by place and digest, packed.
+
+    Args:
+        chunks: (offset, sha256), ascending by offset.
+    """
+
+    def __init__(self, chunks: Iterable[tuple[int, bytes]]) -> None:
+        self._offsets = array("Q")
+        self._digests = bytearray()
+        for offset, digest in chunks:
+            self._offsets.append(offset)
+            self._digests += digest
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return ((offset, self._digest(number)) for number, offset in enumerate(self._offsets))
+
+    def is_whole(self, header: Header) -> bool:
+        """Whether nothing has to be done to make the target match a manifest."""
+        return sum(1 for _ in _kept(header, self)) == len(header)
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(len(self._offsets), self._digest)
+
+    def find(self, digest: bytes) -> int | None:
+        """Where such a chunk lies. Of equal ones the last: it is written over last."""
+        numbers = list(self._lookup.find(digest))
+        return self._offsets[numbers[-1]] if numbers else None
+
+    def _digest(self, number: int) -> bytes:
+        return bytes(self._digests[number * _DIGEST : (number + 1) * _DIGEST])
+
+
 _Origin = tuple[Action, int, int]  # as in Step: action, seed, offset
 
 
-def make(header: Header, held: Iterable[tuple[int, bytes]], seeds: Sequence[Header]) -> Plan:
+def make(header: Header, held: Held, seeds: Sequence[Header]) -> Plan:
     """Plan how to bring a target to `header`.
 
     Args:
         header: what the target shall hold.
-        held: (offset, sha256) of chunks that the target holds already, ascending by offset.
+        held: what the target holds already.
         seeds: manifests of what can be copied from, the preferred first.
     """
-    places = _Places(header, _Held(held), seeds)
+    places = _Places(header, held, seeds)
     origins = _Origins(map(places.origin, range(len(header))))
     saves = _choose(header, places.savable)
     for save in saves:
@@ -148,32 +182,6 @@ def held_by(header: Header) -> Iterator[tuple[int, bytes]]:
     return ((header.offset(number), header.digest(number)) for number in range(len(header)))
 
 
-class _Held:
-    """What a target holds: (offset, sha256) of chunks, packed."""
-
-    def __init__(self, chunks: Iterable[tuple[int, bytes]]) -> None:
-        self._offsets = array("Q")
-        self._digests = bytearray()
-        for offset, digest in chunks:
-            self._offsets.append(offset)
-            self._digests += digest
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        return ((offset, self._digest(number)) for number, offset in enumerate(self._offsets))
-
-    @cached_property
-    def _lookup(self) -> Lookup:
-        return Lookup(len(self._offsets), self._digest)
-
-    def find(self, digest: bytes) -> int | None:
-        """Where such a chunk lies. Of equal ones the last: it is written over last."""
-        numbers = list(self._lookup.find(digest))
-        return self._offsets[numbers[-1]] if numbers else None
-
-    def _digest(self, number: int) -> bytes:
-        return bytes(self._digests[number * _DIGEST : (number + 1) * _DIGEST])
-
-
 class _Origins:
     """An _Origin for each chunk, packed."""
 
@@ -200,7 +208,7 @@ class _Places:
         savable: chunks that can be had from old content only if it is saved.
     """
 
-    def __init__(self, header: Header, held: _Held, seeds: Sequence[Header]) -> None:
+    def __init__(self, header: Header, held: Held, seeds: Sequence[Header]) -> None:
         self._header = header
         self._held = held
         self._seeds = seeds

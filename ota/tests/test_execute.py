@@ -14,7 +14,7 @@ from ota.interfaces import Range
 from ota.sync import plan as planning
 from ota.sync.download import MAX_ROUNDS, MAX_WRONG
 from ota.sync.execute import MAX_UNSYNCED, Sync, damaged
-from ota.sync.plan import Action, Plan
+from ota.sync.plan import Action, Held, Plan
 from ota.tests.media import Memory, Published, file_of, header_of
 
 CHUNKS = [random.Random(n).randbytes(1000 + 37 * n) for n in range(12)] + [bytes(60)]
@@ -29,7 +29,7 @@ def published(**how: object) -> Published:
 
 
 def plan_from(seed: Sequence[bytes], held: Sequence[bytes] = ()) -> Plan:
-    return planning.make(HEADER, planning.held_by(header_of(held)), [header_of(seed)])
+    return planning.make(HEADER, Held(planning.held_by(header_of(held))), [header_of(seed)])
 
 
 def make_it_so(plan: Plan, target: Memory, seed: Memory, source: Published) -> None:
@@ -113,7 +113,7 @@ def test_another_file_is_refused_at_once_before_anything_is_written(chunks: int)
     image = [random.Random(n).randbytes(1000) for n in range(chunks)]
     source = Published(bytes(len(file_of(image))), piece=1000, ahead=1000)
     with pytest.raises(TrustError) as caught:
-        Sync(planning.make(header_of(image), [], []), source, lambda event: None).check()
+        Sync(planning.make(header_of(image), Held([]), []), source, lambda event: None).check()
     assert caught.value.code == "digest-mismatch"
     assert source.received <= min(MAX_WRONG, MAX_ROUNDS * chunks) * 1000
 
@@ -124,7 +124,7 @@ def test_a_file_that_turns_into_another_one_is_given_up_after_a_few_more_chunks(
     source = Published(file[:-50_000] + bytes(50_000), piece=1000, ahead=1000)
     target = Memory(bytearray(100_000), in_order=True)
     with pytest.raises(TrustError) as caught:
-        make_it_so(planning.make(header_of(image), [], []), target, Memory(bytearray()), source)
+        make_it_so(planning.make(header_of(image), Held([]), []), target, Memory(bytearray()), source)
     assert caught.value.code == "digest-mismatch"
     assert source.received == 100_000 + MAX_WRONG * 1000
 
@@ -144,7 +144,7 @@ def test_one_wrong_byte_costs_that_chunk_again(place: int, times: int) -> None:
     HEADER_40 = header_of(image)  # noqa: N806
     lies = times
     source, target = Flips(file_of(image), piece=1000), Memory(bytearray(40_000))
-    make_it_so(planning.make(HEADER_40, [], []), target, Memory(bytearray()), source)
+    make_it_so(planning.make(HEADER_40, Held([]), []), target, Memory(bytearray()), source)
     assert target.data == b"".join(image)
     assert source.received == 40_000 + lies * 1000
 
@@ -152,7 +152,7 @@ def test_one_wrong_byte_costs_that_chunk_again(place: int, times: int) -> None:
 def test_a_single_missing_chunk_is_asked_for_again_before_anything_is_written() -> None:
     source, target = published(lies=2, piece=1_000_000), Memory(bytearray(IMAGE), in_order=True)
     held = [chunk for chunk in planning.held_by(HEADER) if chunk[0] != HEADER.offset(3)]
-    make_it_so(planning.make(HEADER, held, []), target, Memory(bytearray()), source)
+    make_it_so(planning.make(HEADER, Held(held), []), target, Memory(bytearray()), source)
     assert source.received == 3 * len(CHUNKS[3])
 
 
@@ -165,7 +165,7 @@ def test_what_was_fetched_is_made_durable_before_much_more_is_written() -> None:
     image = [random.Random(n).randbytes(50_000) for n in range(100)]
     target = Watched(bytearray(5_000_000))
     make_it_so(
-        planning.make(header_of(image), [], []), target, Memory(bytearray()), Published(file_of(image))
+        planning.make(header_of(image), Held([]), []), target, Memory(bytearray()), Published(file_of(image))
     )
     assert target.data == b"".join(image)
 

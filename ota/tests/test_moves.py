@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ota.interfaces import Cost
 from ota.sync import execute
 from ota.sync import plan as planning
-from ota.sync.plan import Action, Plan
+from ota.sync.plan import Action, Held, Plan
 from ota.tests.media import Memory, Published, file_of, header_of
 
 # What a chunk may be; 0 is zeros. With these lengths the real bounds bind within a few chunks.
@@ -52,7 +52,7 @@ def move(
     size = max(sum(map(len, old)), sum(map(len, new)))
     target = Memory(bytearray(b"".join(old).ljust(size, b"\xee")), in_order=True)
     header = header_of(new)
-    plan = planning.make(header, planning.held_by(header_of(old)), [header_of(seed) for seed in seeds])
+    plan = planning.make(header, Held(planning.held_by(header_of(old))), [header_of(seed) for seed in seeds])
     source = Published(file_of(new), piece=10_000, chance=chance)
     sync = execute.Sync(plan, source, lambda event: None)
     sync.check()
@@ -119,7 +119,7 @@ def test_a_run_of_zeros_is_one_call() -> None:
 def test_old_content_that_is_not_what_was_thought_is_fetched() -> None:
     old = numbered(40)
     header = header_of([bytes(60), *old])
-    plan = planning.make(header, planning.held_by(header_of(old)), [])
+    plan = planning.make(header, Held(planning.held_by(header_of(old))), [])
     target = Memory(bytearray(b"".join(old) + bytes(60)))
     target.data[100_000] ^= 1
     source = Published(header.data + bytes(60) + b"".join(old))
