@@ -40,6 +40,7 @@ _PART: Final = 100  # bytes that another part of a multipart answer costs; anoth
 _MAX_HOLE: Final = 1 << 14  # bytes; a round trip saved is worth no more of somebody's data plan
 _AT_ONCE: Final = 2  # requests in flight in any case: while one is answered, the next is on its way
 _TURN_S: Final = 1.0  # how often silence is looked at
+_JOIN_S: Final = 1.0  # for threads that were told to end; one that waits for an answer's head ends by itself
 _FAILURES: Final = (BrokenError, ExpiredError, LessError, NetworkError)
 
 _log = logging.getLogger(__name__)
@@ -164,6 +165,12 @@ class HttpSource:
         self._window = Window(self._facts.rtt_s, self._facts.rate, time.monotonic())
         self._validator: str | None = None
 
+    def _divide_for(self, ability: Ability) -> None:
+        """The server turned out to be like this: ask it accordingly."""
+        if ability is not self._ability:
+            self._ability = ability
+            self._todo = deque(self._divide(part for batch in self._todo for part in batch))
+
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
         joined = merge(ranges, _PART)
@@ -239,7 +246,8 @@ class HttpSource:
         answer.check_etag(head.location, self._validator, head.etag)
         head.known = self._answered = True
         self.requests += head.redirects
-        self._ability = head.ability or self._ability
+        if head.ability:
+            self._divide_for(head.ability)
         self._window.answered(head.rtt_s)
         self._validator = self._validator or head.etag
         if head.location != head.asked == self._locator.url():
@@ -254,10 +262,9 @@ class HttpSource:
         self._flying.remove(failed)
         if isinstance(error, LessError):
             self._learn(failed)
-            self._ability = error.ability
+            self._divide_for(error.ability)
             if error.ability is Ability.NONE:
                 self._cancel()
-            self._todo = deque(self._divide(part for batch in self._todo for part in batch))
         elif self._locator.failed(error, failed.asked):
             self._cancel()
             self._recall()
@@ -273,8 +280,9 @@ class HttpSource:
     def _cancel(self) -> None:
         for transfer in self._flying:
             transfer.cancel()
+        deadline_s = time.monotonic() + _JOIN_S
         for transfer in self._flying:
-            transfer.join()
+            transfer.join(max(0.0, deadline_s - time.monotonic()))
         self._flying.clear()
 
     def _open(self) -> Session:

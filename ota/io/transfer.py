@@ -19,7 +19,6 @@ from ota.io.pace import Pace
 from ota.io.session import Session, translated
 
 BUFFER: Final = 1 << 20  # bytes of an answer that wait to be taken; then the connection waits
-_JOIN_S: Final = 1.0
 
 
 class Transfer:
@@ -121,9 +120,9 @@ class Transfer:
             if self._response is not None:
                 _shut_down(self._response)
 
-    def join(self) -> None:
-        """Wait a moment for its thread; one that waits for an answer's head ends by itself."""
-        self._thread.join(_JOIN_S)
+    def join(self, timeout_s: float) -> None:
+        """Wait for its thread."""
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:

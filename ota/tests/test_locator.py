@@ -201,6 +201,16 @@ def test_what_was_learnt_of_a_server_saves_asking(server: Odd, tmp_path: Path) -
     assert foreseen == (again.received, again.requests)
 
 
+def test_a_server_that_answers_the_first_range_only_is_asked_for_one_at_a_time_from_then_on(
+    server: Odd,
+) -> None:
+    server.behaviour = lambda request: request.single(*request.ranges[0])
+    fetch(server.url, FAST)
+    several = [asked for asked in server.asked if "," in asked]
+    assert 1 <= len(several) <= 2  # what was in flight when the first answer came
+    assert len(server.asked) <= len(RANGES) + 2
+
+
 def test_facts_are_kept_and_forgotten(tmp_path: Path) -> None:
     servers = Servers(tmp_path)
     facts = Facts(Ability.MULTI, 0.25, 1e6)
