@@ -17,6 +17,7 @@ class Request(BaseHTTPRequestHandler):
     """One request, with what a behaviour needs to answer it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes; the second need not wait
     server: Odd
 
     def do_GET(self) -> None:
