@@ -74,7 +74,7 @@ class Transfer:
         self._ended = False
         self._error: Exception | None = None
         self._response: requests.Response | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"transfer {self.start}", daemon=True)
         self._thread.start()
 
     @property

@@ -178,6 +178,7 @@ def test_a_silent_server_is_given_up(server: Odd) -> None:
     start = time.monotonic()
     fetch(server.url, Network(timeout_s=1, retries=1, backoff_s=0.01))
     assert 1 <= time.monotonic() - start < 10
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("transfer")]
 
 
 def test_a_rate_is_kept_by_all_connections_together(server: Odd) -> None:
