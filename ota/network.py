@@ -25,7 +25,7 @@ def parse(table: Table) -> Network:
     network = Network(
         ca=_existing(table, "ca"),
         proxy=table.optional_text("proxy"),
-        credentials={origin: _credentials(shown) for origin, shown in table.named_tables("credentials")},
+        credentials={host.lower(): _credentials(shown) for host, shown in table.named_tables("credentials")},
         mirrors=table.texts("mirrors"),
         refresh=table.texts("refresh"),
         timeout_s=table.integer("timeout_s", int(default.timeout_s)),

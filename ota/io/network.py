@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ota.errors import NetworkError
 
 CONNECTIONS: Final = 64  # to one server; more is not polite
-CONNECTION: Final = 48 << 10  # bytes of memory, thread and TLS included (measured)
+CONNECTION: Final = 48 << 10  # bytes of memory that one takes, about; thread and TLS included
 MIN_CONNECTIONS: Final = 4
 MIN_IN_FLIGHT: Final = 1 << 20  # bytes
 

@@ -26,7 +26,6 @@ from ota.io.network import BrokenError, Credentials, ExpiredError, Network, orig
 MAX_REDIRECTS: Final = 5
 MAX_WAIT_S: Final = 300.0  # that a server may ask for by Retry-After
 
-
 _RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 # S3 clients upload in a framing that some stores go on to name, though they took it off.
 _PLAIN: Final = frozenset({"identity", "aws-chunked"})

@@ -68,7 +68,7 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
         headers = { X-Api-Key = "token" }
         certificate = "device.pem"
         key = "device.key"
-        [network.credentials.b]
+        [network.credentials.B]
         user = "me"
         password = "token"
         """,
