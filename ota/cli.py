@@ -35,7 +35,7 @@ from ota.interfaces import Bootloader, Cost, Reader
 from ota.io import durable
 from ota.io.http import open_file
 from ota.io.target import Target
-from ota.native.memory import share_arena
+from ota.native.memory import resident, share_arena
 from ota.package import Package
 from ota.progress import Style, reporter
 from ota.slotsync import Content
@@ -111,7 +111,8 @@ def run_plan(args: argparse.Namespace, answer: Answer) -> None:
     with _locked(device.config.state_dir):  # a slot that is not known yet is looked at, and noted
         update = _decide(args, device)
     answer |= {"version": update.description.version, "signer": update.signer}
-    answer |= to_json(update.cost, meter.read())
+    foreseen = replace(meter.read(), peak_rss_bytes=resident() + update.memory)
+    answer |= to_json(update.cost, foreseen)
 
 
 def run_status(args: argparse.Namespace, answer: Answer) -> None:

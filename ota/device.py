@@ -20,7 +20,9 @@ from ota.sync import stream
 from ota.sync.manifests import Manifests
 from ota.sync.stream import Image
 
-BUFFERS: Final = 6 << 20  # bytes of memory: what targets read ahead and write behind, and a seed's block
+# Bytes of memory.
+BUFFERS: Final = 4 << 20  # what a target writes behind, and a seed's block
+NETWORKING: Final = 11 << 20  # requests and TLS, which are loaded when something is fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Device:
 
     def _spare(self) -> int:
         """Bytes of the memory limit that are left for what is in flight; below zero where it is too low."""
-        return self.config.memory - resident() - BUFFERS
+        return self.config.memory - resident() - BUFFERS - NETWORKING
 
     def path(self, slot: Slot) -> Path:
         """Where a slot lies on this very device."""

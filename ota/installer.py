@@ -34,6 +34,7 @@ class Update:
     signer: str
     jobs: tuple[Job, ...]
     cost: Cost
+    memory: int  # bytes that the hungriest job takes, about, beside what is in use now
     running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
 
 
@@ -70,7 +71,8 @@ def decide(
             expected=f"<= {max_download} bytes",
             found=cost.fetched_bytes,
         )
-    return Update(description, signed.signer, jobs, cost, device.config.running.bootenv)
+    memory = max(job.memory for job in jobs)
+    return Update(description, signed.signer, jobs, cost, memory, device.config.running.bootenv)
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:

@@ -39,12 +39,14 @@ class Job:
         check: what may fail without a byte written fails here: the server's first answer, the base's digest.
         run: does it, proves it, and says what it took.
         close: lets go of what the others hold (connections, threads), done or not.
+        memory: bytes that `run` takes at most, about, beside what is in use now.
     """
 
     cost: Cost
     check: Callable[[], None]
     run: Callable[[], Cost]
     close: Callable[[], None] = lambda: None
+    memory: int = 0
 
 
 class Handler(Protocol):

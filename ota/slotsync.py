@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ota.device import Device, Place
+from ota.device import BUFFERS, NETWORKING, Device, Place
 from ota.errors import DeviceError
 from ota.formats.zchunk import Header
 from ota.interfaces import Cost
@@ -73,7 +73,9 @@ def _planned(device: Device, place: Place, content: Content, held: _Held, source
     web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
     work = _Work(device, place, content, held, [path for path, _ in seeds], web, sync)
-    return Job(_foresee(plan, web), work.check, work.run, work.close)
+    networking = NETWORKING if plan.numbers(Action.FETCH) else 0
+    memory = plan.memory + BUFFERS + networking
+    return Job(_foresee(plan, web), work.check, work.run, work.close, memory)
 
 
 @dataclass(frozen=True, slots=True)

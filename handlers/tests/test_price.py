@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -107,6 +108,18 @@ def test_they_agree_where_the_target_holds_an_older_release(
     fill(world.slot_a, world.v1)
     fill(world.slot_b, old)
     agree(world, world.make_delta_package(new), new)
+
+
+def test_a_plan_knows_how_much_memory_it_takes(world: World) -> None:
+    swu = world.make_delta_package(world.v2)
+    fill(world.slot_a, world.v1)
+    peaks = []
+    for verb in ("plan", "install"):
+        process = world.start(verb, swu, "--json")
+        output, _ = process.communicate()
+        peaks.append(json.loads(output)["peak_rss_bytes"])
+    planned, measured = peaks
+    assert measured <= planned <= 1.4 * measured
 
 
 def test_nothing_to_do_costs_one_look_at_the_slot(world: World) -> None:

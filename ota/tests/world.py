@@ -98,7 +98,7 @@ class World:
         """Run one command of the device in a process of its own."""
         config = self.folder / "device.toml"
         command: list[str | Path] = [sys.executable, "-m", "ota.cli", "--config", config, *arguments]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def untouched(self) -> Callable[[], bool]:
         """Remember slots and boot environment; the answer tells whether they still are as they were."""
