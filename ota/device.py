@@ -40,6 +40,7 @@ class Device:
     config: Config
     manifests: Manifests
     progress: Progress
+    targets: tuple[Path, ...] = ()  # what the package at hand writes; none of them is a seed
 
     @property
     def board(self) -> Board:

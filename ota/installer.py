@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -61,6 +61,8 @@ def decide(
         _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
     for entry in description.entries:
         _check_type(entry, handlers)
+    targets = (device.find(entry.device).path for entry in description.entries if entry.device)
+    device = replace(device, targets=tuple(targets))
     payloads = package.stage(description.entries, device.progress)
     jobs = tuple(_decide(entry, payloads, handlers, device, description) for entry in description.entries)
     cost = reduce(add, (job.cost for job in jobs), Cost())

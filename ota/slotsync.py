@@ -133,7 +133,7 @@ def _held(device: Device, place: Place, target: Target, header: Header) -> _Held
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:
     """All that can be copied from, the preferred first. What cannot be read is no seed."""
     known = Seeds(device.config.state_dir, device.progress)
-    seen = [place.path]  # what is about to be overwritten is no seed
+    seen = [place.path, *device.targets]  # what is about to be overwritten is no seed
     for seed in _candidates(device, source):
         readable = seed.path.is_file() or seed.path.is_block_device()
         if not readable or any(same_file(seed.path, path) for path in seen):

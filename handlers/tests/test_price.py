@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.tests.world import World
+from ota.tests.world import World, sha256
 
 FORESEEN = (
     "fetched_bytes", "requests", "kept_bytes", "copied_bytes", "patched_bytes", "zero_bytes", "written_bytes",
@@ -120,6 +120,22 @@ def test_a_plan_knows_how_much_memory_it_takes(world: World) -> None:
         peaks.append(json.loads(output)["peak_rss_bytes"])
     planned, measured = peaks
     assert measured <= planned <= 1.4 * measured
+
+
+def test_what_one_entry_overwrites_is_no_seed_of_the_next(world: World) -> None:
+    """Slot b holds v2 and becomes v1; a further partition becomes v2, and slot b can no longer help."""
+    further = world.folder / "further"
+    further.write_bytes(bytes(world.slot_b.stat().st_size))
+    fill(world.slot_b, world.v2)
+    (first, header1), (second, header2) = map(world.make_delta, (world.v1, world.v2))
+    entries = ", ".join(
+        f'{{ filename = "{header.name}"; type = "delta"; device = "{device}"; sha256 = "{sha256(header)}"; '
+        f'properties: {{ url = "{world.url_of(published)}"; chain = "raw"; source = "/dev/mmcblk0p3"; }}; }}'
+        for device, published, header in (("/dev/mmcblk0p3", first, header1), (further, second, header2))
+    )
+    swu = world.make_package(world.description(entries), header1, header2)
+    assert agree(world, swu, world.v1) > 0
+    assert bool(further.read_bytes()[: world.v2.stat().st_size] == world.v2.read_bytes())
 
 
 def test_nothing_to_do_costs_one_look_at_the_slot(world: World) -> None:
