@@ -12,6 +12,7 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from ota.errors import DeviceError, NetworkError
@@ -299,9 +300,15 @@ def open_file(url: str, network: Network, servers: Servers) -> Reader:
     Raises:
         NetworkError: as `HttpSource.fetch`, then and while reading.
     """
-    size = HttpSource(url, None, network, servers).find_size()
-    source = HttpSource(url, size, network, servers, request=size)
-    return _Stream(data for _, data in source.fetch([Range(0, size)]))
+    with closing(HttpSource(url, None, network, servers)) as asked:
+        size = asked.find_size()
+    return _Stream(_whole(HttpSource(url, size, network, servers, request=size), size))
+
+
+def _whole(source: HttpSource, size: int) -> Iterator[bytes]:
+    with closing(source):
+        for _, data in source.fetch([Range(0, size)]):
+            yield data
 
 
 def _useless(transfer: Transfer) -> Exception:
