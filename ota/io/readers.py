@@ -53,7 +53,7 @@ class Digest:
 
 
 class Decompress:
-    """Plain bytes of a zlib (gzip wrapper), xz or zstd stream.
+    """Plain bytes of a zlib (gzip wrapper), xz, zstd or lz4 stream.
 
     Args:
         memory: bytes that the decoder may take; xz and zstd streams say in front what they need.
@@ -122,6 +122,21 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
         raise EOFError("it is cut short")
 
 
+def _lz4(source: Reader, _memory: int) -> Iterator[bytes]:
+    from lz4.frame import LZ4FrameDecompressor  # few packages need it: loaded for those
+
+    decoder = LZ4FrameDecompressor()
+    try:
+        while not decoder.eof:
+            data = source.read(BLOCK) if decoder.needs_input else b""
+            if decoder.needs_input and not data:
+                raise EOFError("it is cut short")
+            yield decoder.decompress(data, BLOCK)
+    except RuntimeError as error:  # the library's one kind of error
+        raise EOFError(str(error)) from error
+    _expect_end(source, decoder.unused_data or b"")
+
+
 class _Chain:
     """A reader followed by some last bytes."""
 
@@ -133,7 +148,12 @@ class _Chain:
         return self._source.read(size) or self._last.read(size)
 
 
-_DECODERS: Final = {Compression.ZLIB: _zlib, Compression.XZ: _xz, Compression.ZSTD: _zstd}
+_DECODERS: Final = {
+    Compression.ZLIB: _zlib,
+    Compression.XZ: _xz,
+    Compression.ZSTD: _zstd,
+    Compression.LZ4: _lz4,
+}
 
 
 def _expect_end(source: Reader, unused: bytes) -> None:

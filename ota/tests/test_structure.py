@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.formats": {"ota.errors", "ota.interfaces", "ota.native"},
     "ota.settings": {"ota.errors"},
     "ota.board": {"ota.errors", "ota.settings", "boards"},
-    "ota.io": {"ota.errors", "ota.interfaces", "ota.formats"},
+    "ota.io": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.trust": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.boot": {"ota.errors", "ota.interfaces", "ota.io"},
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
-    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
+    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.device"},
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
