@@ -1,4 +1,4 @@
-"""The four compressions of artifacts: whole, dripping, cut, with something behind, far larger than they look."""
+"""The four compressions of artifacts: whole, dripping, cut, followed by something, and as bombs."""
 
 from __future__ import annotations
 
