@@ -76,9 +76,13 @@ class UpdateError(OtaError):
         "member-size": "a member's length is not the one that the sw-description gives",
         "description-syntax": "the sw-description is neither valid libconfig nor valid JSON",
         "description-content": "the sw-description lacks a field or holds a wrong value",
-        "description-type": "an entry's type has no handler here",
+        "description-type": "an entry's type has no handler here, or another section is its place",
+        "feature-absent": "the sw-description needs a feature that this program does not have",
+        "target-doubled": "two entries would write the same place",
         "selection-missing": "the sw-description has no such software set and mode",
         "hardware-mismatch": "the update is not for this board or revision",
+        "update-type": "the update's type is not one that this device takes",
+        "version-refused": "this device does not take this version",
         "header-format": "the zchunk header is malformed",
         "header-unsupported": "the zchunk header uses a feature that an update may not",
         "delta-format": "the rdiff delta is malformed",
@@ -105,6 +109,8 @@ class DeviceError(OtaError):
         "disk-full": "no space left where the agent keeps its state",
         "boot-environment": "the boot loader's environment cannot be read or written",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
+        "mount-failed": "a file system cannot be mounted",
+        "program-failed": "a program of this device failed",
         "busy": "another ota command is running",
     }
 
