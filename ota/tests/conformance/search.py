@@ -124,7 +124,7 @@ def _root(text: str) -> str:
     return f"software = {{ {_COMMON} {text} }};"
 
 
-_B: Final = image(name="b")
+_B: Final = image("offset = 1048576;", name="b")
 _LINK_MEMBERS: Final = {"a": DATA, "b": b"b" * 7000}
 
 
@@ -137,10 +137,10 @@ _LINKS: Final = (
           options=_SELECT),
     _link("mode from another set", f'other = {{ m = {{ {images(image())} }}; }}; stable = {{ copy-b = {{ ref = "#./../other/m"; }}; }};',
           options=_SELECT),
-    _link("list of elements, ./", f'images: ( {{ ref = "#./common"; }} ); common: ( {image()}, {_B.replace("raw", "raw")} );'),
+    _link("list of elements, ./", f'images: ( {{ ref = "#./common"; }} ); common: ( {image()}, {_B} );'),
     _link("list of elements, ./../", f'stable = {{ copy-b = {{ images: ( {{ ref = "#./../common"; }} ); }}; common: ( {image()} ); }};',
           options=_SELECT),
-    _link("an element between others", f'images: ( {image("offset = 65536;", name="b")}, {{ ref = "#./common"; }}, {image("offset = 4096;", name="b")} ); common: ( {image()} );'),
+    _link("an element between others", f'images: ( {image("offset = 1048576;", name="b")}, {{ ref = "#./common"; }}, {image("offset = 2097152;", name="b")} ); common: ( {image()} );'),
     _link("absolute", f'images: ( {{ ref = "#/software/common"; }} ); common: ( {image()} );'),
     _link("section as a group with a link", f'images: {{ ref = "#./common"; }}; common: ( {image()} );'),
     _link("of bootenv", f'{images(image())} bootenv: ( {{ ref = "#./common"; }} ); common: ( {{ name = "found"; value = "x"; }} );'),
