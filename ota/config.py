@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ota import acceptance as acceptances
 from ota import board as boards
 from ota import network as networks
 from ota import settings
+from ota.acceptance import Acceptance
 from ota.board import Board, Slot
 from ota.errors import ConfigError
 from ota.io.network import Network
@@ -41,6 +43,7 @@ class Config:
     seeds: tuple[Path, ...] = ()  # what else can be copied from, the preferred first
     script_s: int = 600  # seconds that a script of a package may take
     decryption_key: Path | None = None
+    acceptance: Acceptance = field(default_factory=Acceptance)  # of versions
 
 
 def load(path: Path) -> Config:
@@ -71,6 +74,7 @@ def load(path: Path) -> Config:
         memory=memory,
         script_s=script_s,
         decryption_key=_decrypt(table.table("decrypt")),
+        acceptance=acceptances.parse(table.table("versions")),
         seeds=table.files("seeds"),
     )
     table.done()

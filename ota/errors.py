@@ -81,6 +81,8 @@ class UpdateError(OtaError):
         "target-doubled": "two entries would write the same place",
         "selection-missing": "the sw-description has no such software set and mode",
         "hardware-mismatch": "the update is not for this board or revision",
+        "update-type": "the update's type is not one that this device takes",
+        "version-refused": "this device does not take this version",
         "header-format": "the zchunk header is malformed",
         "header-unsupported": "the zchunk header uses a feature that an update may not",
         "delta-format": "the rdiff delta is malformed",

@@ -9,19 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
 
+from ota import acceptance
 from ota.boot.state import UpdateState, changes
 from ota.device import Device
 from ota.errors import OtaError, UpdateError
-from ota.formats import features, hardware
+from ota.formats import features, hardware, versions
 from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Bootloader, Cost
+from ota.io import durable
 from ota.job import NO_PAYLOAD, Job, Payload, Row, Span
 from ota.package import Package
 
@@ -38,6 +40,8 @@ class Update:
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
     running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
+    record: Path | None = None  # the file of installed versions, if one is kept
+    versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
 
 
 def decide(
@@ -59,10 +63,14 @@ def decide(
     signed = package.read_description(device.config.trust)
     description = _select(signed.tree, device, chosen)
     hardware.check(description.hardware, device.board.name, device.config.revision)
+    acceptance.check(description, device.config.acceptance)
     if description.vars:
         _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
     for entry in description.entries:
         _check_type(entry, handlers)
+    installed = acceptance.installed(device.config.acceptance)
+    entries = tuple(entry for entry in description.entries if _is_wanted(entry, installed))
+    description = replace(description, entries=entries)
     targets = (device.find(entry.device).path for entry in description.entries if entry.device)
     device = replace(device, targets=tuple(targets))
     payloads = package.stage(description.entries, device.progress)
@@ -77,7 +85,16 @@ def decide(
             found=cost.fetched_bytes,
         )
     memory = max((job.memory for job in jobs), default=0)
-    return Update(description, signed.signer, jobs, cost, memory, device.config.running.bootenv)
+    return Update(
+        description,
+        signed.signer,
+        jobs,
+        cost,
+        memory,
+        device.config.running.bootenv,
+        device.config.acceptance.record,
+        installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
+    )
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:
@@ -105,6 +122,7 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         except BaseException:
             _say_failed(bootloader, update)
             raise
+        _record(update)
         return cost
 
 
@@ -134,8 +152,18 @@ def _check_type(entry: Entry, handlers: Mapping[str, Row]) -> None:
         )
     if row.has_data and entry.filename is None:
         raise UpdateError("description-content", f"{entry.label}: an entry of this type needs a filename")
-    if entry.install_if_different or entry.install_if_higher:
-        _log.warning("%s is installed whatever version is there", entry.label)
+
+
+def _is_wanted(entry: Entry, installed: Mapping[str, str]) -> bool:
+    """Whether `install-if-different` and `install-if-higher` let it be installed."""
+    current = installed.get(entry.name or "")
+    if current is None or not entry.version:
+        return True
+    order = versions.compare(entry.version, current)
+    if (entry.install_if_different and order == 0) or (entry.install_if_higher and order <= 0):
+        _log.info("%s is not installed: version %s, and %s is there", entry.label, entry.version, current)
+        return False
+    return True
 
 
 def _decide(
@@ -208,6 +236,15 @@ def _commit(bootloader: Bootloader, update: Update) -> None:
     for job in update.jobs:
         bootenv |= job.bootenv
     bootloader.apply({**bootenv, **_changes(update, UpdateState.INSTALLED)})
+
+
+def _record(update: Update) -> None:
+    """Say what is installed now. The switch is made: where this fails, the update stands all the same."""
+    try:
+        if update.record:
+            durable.replace(update.record, versions.render_installed(dict(update.versions)))
+    except OtaError as error:
+        _log.error("%s", error)
 
 
 def _say_failed(bootloader: Bootloader, update: Update) -> None:
