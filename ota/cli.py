@@ -38,6 +38,8 @@ from ota.io.target import Target
 from ota.native.memory import resident, share_arena
 from ota.package import Package
 from ota.progress import Style, reporter
+from ota.service.daemon import Watch, serve
+from ota.service.messages import Request
 from ota.slotsync import Content
 from ota.statistics import Meter, to_json
 from ota.sync import damage
@@ -56,6 +58,7 @@ class Verb(StrEnum):
     STATUS = "status"
     VERIFY = "verify"
     ADOPT = "adopt"
+    SERVE = "serve"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,22 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_install(args: argparse.Namespace, answer: Answer) -> None:
     """Install a package into the slot that does not run."""
     device, bootloader = _device(args)
-    meter = Meter()
-    cost = Cost()
-    try:
-        with _locked(device.config.state_dir):
-            update = _decide(args, device)
-            answer |= {"version": update.description.version, "signer": update.signer}
-            cost = update.cost if args.dry_run else installer.install(update, bootloader)
-    except OtaError as error:
-        _remember(device, {**answer, "error": error.to_json()})
-        raise
-    finally:
-        answer |= to_json(cost, meter.read())
-    if not args.dry_run:
-        _remember(device, answer)
-        if device.config.reboot and not args.no_reboot and update.description.reboot is not False:
-            subprocess.run(device.config.reboot, check=False)
+    update = _install(device, bootloader, lambda: _decide(args, device), answer, dry_run=args.dry_run)
+    if not args.dry_run and not args.no_reboot and update.description.reboot is not False:
+        _reboot(device.config)
 
 
 def run_plan(args: argparse.Namespace, answer: Answer) -> None:
@@ -168,12 +158,28 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
     answer |= {"slot": slot.name, "chunks": len(header), "damaged_chunks": len(bad)}
 
 
+def run_serve(args: argparse.Namespace, answer: Answer) -> None:
+    """Install what SWUpdate's tools send, and tell those that watch, until SIGTERM."""
+    device, bootloader = _device(args)
+
+    def install(request: Request, stream: Reader, told: Device, watch: Watch) -> installer.Update:
+        package = Package(stream, told.config.state_dir)
+
+        def decide() -> installer.Update:
+            return watch(installer.decide(package, told, HANDLERS, request.selection, None))
+
+        return _install(told, bootloader, decide, {}, dry_run=request.dry_run)
+
+    serve(device, bootloader, install, lambda: _reboot(device.config))
+
+
 _RUN: Final[Mapping[str, Callable[[argparse.Namespace, Answer], None]]] = {
     Verb.INSTALL: run_install,
     Verb.PLAN: run_plan,
     Verb.STATUS: run_status,
     Verb.VERIFY: run_verify,
     Verb.ADOPT: run_adopt,
+    Verb.SERVE: run_serve,
 }
 
 
@@ -220,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("header", metavar="HEADER", type=Path)
     adding.add_argument("--version", default="", help="of the software that the slot holds, for `ota status`")
     adding.add_argument("--url", default="", help="where its .zck is published, for `ota verify --repair`")
+    verb(Verb.SERVE)
     return parser
 
 
@@ -245,6 +252,40 @@ def _bootloader(config: Config) -> Bootloader:
     return UBootEnvironment(config.environment_path)
 
 
+def _install(
+    device: Device,
+    bootloader: Bootloader,
+    decide: Callable[[], installer.Update],
+    answer: Answer,
+    *,
+    dry_run: bool,
+) -> installer.Update:
+    """Decide and carry out; `answer` says what that took, and so will `ota status`."""
+    meter = Meter()
+    cost = Cost()
+    try:
+        with _locked(device.config.state_dir):
+            update = decide()
+            answer |= {"version": update.description.version, "signer": update.signer}
+            cost = update.cost if dry_run else installer.install(update, bootloader)
+    except OtaError as error:
+        _remember(device, {**answer, "error": error.to_json()})
+        raise
+    finally:
+        answer |= to_json(cost, meter.read())
+    if not dry_run:
+        _remember(device, answer)
+    return update
+
+
+def _reboot(config: Config) -> bool:
+    """Whether it went well; where nothing is configured it does."""
+    try:
+        return not config.reboot or subprocess.run(config.reboot, check=False).returncode == 0
+    except OSError as error:
+        raise ConfigError("tool-missing", f"{config.reboot[0]}: {error.strerror}") from error
+
+
 def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
     chosen = Selection.parse(args.select) if args.select else None
     stream = Package(_open(args.package, device), device.config.state_dir)
@@ -253,7 +294,7 @@ def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
 
 def _open(name: str, device: Device) -> Reader:
     if name == "-":
-        return sys.stdin.buffer
+        return package.Pipe(sys.stdin.buffer)
     if name.startswith(("http://", "https://")):
         return open_file(name, device.network, device.servers)
     return package.open_package(Path(name))

@@ -106,6 +106,7 @@ class DeviceError(OtaError):
         "boot-environment": "the boot loader's environment cannot be read or written",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
         "busy": "another ota command is running",
+        "service-socket": "the service's sockets cannot be made, or another service has them",
     }
 
 

@@ -44,6 +44,9 @@ ARROWS: dict[str, set[str]] = {
     "ota.installer": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.device", "ota.job", "ota.package",
     },
+    "ota.service": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.device", "ota.job", "ota.installer",
+    },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
