@@ -11,10 +11,14 @@ from typing import Final
 from handlers.delta import delta
 from handlers.raw import raw
 from handlers.rdiff_image import rdiff_image
-from ota.job import Handler
+from ota.formats.selection import Section
+from ota.job import Row
 
-HANDLERS: Final[Mapping[str, Handler]] = {
-    "delta": delta,
-    "raw": raw,
-    "rdiff_image": rdiff_image,
+IMAGES: Final = frozenset({Section.IMAGES})
+DATA: Final = frozenset({Section.IMAGES, Section.FILES})
+
+HANDLERS: Final[Mapping[str, Row]] = {
+    "delta": Row(delta, DATA),
+    "raw": Row(raw, IMAGES),
+    "rdiff_image": Row(rdiff_image, IMAGES),
 }

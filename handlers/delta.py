@@ -11,14 +11,14 @@ from ota import slotsync
 from ota.device import Device
 from ota.errors import UpdateError
 from ota.formats import zchunk
-from ota.formats.selection import Entry
+from ota.formats.selection import Description, Entry
 from ota.io.readers import read_full
 from ota.job import Job, Payload, plain
 from ota.slotsync import Content
 from ota.sync import stream
 
 
-def delta(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
+def delta(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
     """See `ota.job.Handler`."""
     url, source = _properties(entry)
     place = device.writable(entry.device)
@@ -31,7 +31,7 @@ def delta(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
             expected=f"{described} bytes",
             found=header.image_size,
         )
-    return slotsync.job(device, place, Content(header, version, url), source)
+    return slotsync.job(device, place, Content(header, description.version, url), source)
 
 
 def _properties(entry: Entry) -> tuple[str, str | None]:

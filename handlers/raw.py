@@ -6,16 +6,16 @@ Properties of ours, which SWUpdate ignores: `image-size` and `image-sha256` of t
 from __future__ import annotations
 
 from ota.device import Device
-from ota.formats.selection import Entry
+from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
 from ota.io.readers import blocks
 from ota.io.target import Target
-from ota.job import Job, Payload, plain
+from ota.job import Job, Payload, Span, plain
 from ota.sync import stream
 from ota.sync.stream import Image
 
 
-def raw(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
+def raw(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
     """See `ota.job.Handler`."""
     place = device.writable(entry.device)
     image = _described(entry, payload)
@@ -27,12 +27,15 @@ def raw(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
         Target(place.path, writable=True).close()
 
     def run() -> Cost:
-        return device.write_image(place, entry.offset, blocks(plain(entry, payload, device)), image, version)
+        plain_blocks = blocks(plain(entry, payload, device))
+        return device.write_image(place, entry.offset, plain_blocks, image, description.version)
 
-    return Job(Cost(written_bytes=size, verified_bytes=size), check, run)
+    stop = None if image.size is None else entry.offset + image.size
+    writes = (Span(place.path, entry.offset, stop),)
+    return Job(Cost(written_bytes=size, verified_bytes=size), check, run, writes=writes)
 
 
 def _described(entry: Entry, payload: Payload) -> Image:
-    if entry.compressed is None:
+    if entry.compressed is None and not entry.encrypted:
         return Image(payload.size, entry.sha256)
     return stream.described(entry)

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from ota.device import Device, Place
 from ota.errors import UpdateError
-from ota.formats.selection import Entry
+from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost, Event
 from ota.io.target import Target, same_file
-from ota.job import Job, Payload, plain
+from ota.job import Job, Payload, Span, plain
 from ota.native import rsync
 from ota.sync import stream
 from ota.sync.stream import Image
@@ -24,7 +24,7 @@ from ota.sync.stream import Image
 _log = logging.getLogger(__name__)
 
 
-def rdiff_image(entry: Entry, payload: Payload, device: Device, version: str) -> Job:
+def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
     """See `ota.job.Handler`."""
     place = device.writable(entry.device)
     base = _base(entry, device, place)
@@ -51,10 +51,11 @@ def rdiff_image(entry: Entry, payload: Payload, device: Device, version: str) ->
     def run() -> Cost:
         with Target(base.path) as source:
             patched = rsync.patch(source.fileno(), base_size, plain(entry, payload, device))
-            cost = device.write_image(place, 0, patched, image, version)
+            cost = device.write_image(place, 0, patched, image, description.version)
         return replace(cost, patched_bytes=cost.written_bytes)
 
-    return Job(Cost(patched_bytes=size, written_bytes=size, verified_bytes=size), check, run)
+    cost = Cost(patched_bytes=size, written_bytes=size, verified_bytes=size)
+    return Job(cost, check, run, writes=(Span(place.path),))
 
 
 def _base(entry: Entry, device: Device, place: Place) -> Place:

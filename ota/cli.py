@@ -22,6 +22,7 @@ from typing import Final
 from handlers import HANDLERS
 from ota import config as configuration
 from ota import installer, package, settings, slotsync
+from ota.acceptance import Rules
 from ota.board import Slot
 from ota.boot.file import FileEnvironment
 from ota.boot.state import RECOVERY_STATUS, USTATE
@@ -183,6 +184,14 @@ _RUN: Final[Mapping[str, Callable[[argparse.Namespace, Answer], None]]] = {
 }
 
 
+# Of ota.acceptance.Rules, and what the options say.
+_RULES: Final[Mapping[str, str]] = {
+    "no_downgrading": "refuse what is lower",
+    "no_reinstalling": "refuse this very one",
+    "max_version": "refuse what is higher",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     statuses = ", ".join(f"{family.exit_status} {family.__name__}" for family in FAMILIES)
     parser = argparse.ArgumentParser(
@@ -209,6 +218,8 @@ def _parser() -> argparse.ArgumentParser:
         adding.add_argument(
             "--max-download", type=int, metavar="BYTES", help="refuse to fetch more than this"
         )
+        for rule in _RULES:
+            adding.add_argument(f"--{rule.replace('_', '-')}", metavar="VERSION", help=_RULES[rule])
         adding.add_argument(
             "--max-rate", type=_rate, metavar="BYTES", help="a second, over the network: 500K, 2M"
         )
@@ -241,6 +252,9 @@ def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = configuration.load(args.config)
     if getattr(args, "max_rate", None):
         config = replace(config, network=replace(config.network, max_rate=args.max_rate))
+    rules = Rules(**{name: getattr(args, name, None) for name in _RULES})
+    acceptance = replace(config.acceptance, rules=rules.or_else(config.acceptance.rules))
+    config = replace(config, acceptance=acceptance)
     style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
     return device, _bootloader(config)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ota import acceptance as acceptances
 from ota import board as boards
 from ota import network as networks
 from ota import settings
+from ota.acceptance import Acceptance
 from ota.board import Board, Slot
 from ota.errors import ConfigError
 from ota.io.network import Network
@@ -42,6 +44,9 @@ class Config:
     seeds: tuple[Path, ...] = ()  # what else can be copied from, the preferred first
     service_folder: Path | None = None  # of the service's sockets; None: where SWUpdate's tools look
     service_tools: str = "2024.12"  # one of TOOLS
+    script_s: int = 600  # seconds that a script of a package may take
+    decryption_key: Path | None = None
+    acceptance: Acceptance = field(default_factory=Acceptance)  # of versions
 
 
 def load(path: Path) -> Config:
@@ -58,6 +63,7 @@ def load(path: Path) -> Config:
     running = _running(table.table("running"), board.slots, paths)
     environment, environment_path, reboot = _boot(table.table("boot"))
     service_folder, service_tools = _service(table.table("service"))
+    memory, script_s = _limits(table.table("limits"))
     config = Config(
         board=board,
         paths=paths,
@@ -69,7 +75,10 @@ def load(path: Path) -> Config:
         reboot=reboot,
         trust=_trust(table.table("trust")),
         network=networks.parse(table.table("network")),
-        memory=_limits(table.table("limits")),
+        memory=memory,
+        script_s=script_s,
+        decryption_key=_decrypt(table.table("decrypt")),
+        acceptance=acceptances.parse(table.table("versions")),
         seeds=table.files("seeds"),
         service_folder=service_folder,
         service_tools=service_tools,
@@ -150,10 +159,20 @@ def _trust(table: settings.Table) -> Trust:
     return trust
 
 
-def _limits(table: settings.Table) -> int:
-    memory = table.size("memory", "48M")
+def _limits(table: settings.Table) -> tuple[int, int]:
+    memory, script_s = table.size("memory", "48M"), table.integer("script_s", 600)
     table.done()
-    return memory
+    if script_s <= 0:
+        raise ConfigError(
+            "config-value", f"{table.path}: limits.script_s", expected="seconds", found=script_s
+        )
+    return memory, script_s
+
+
+def _decrypt(table: settings.Table) -> Path | None:
+    key = table.optional_file("key")
+    table.done()
+    return key
 
 
 def _revision_from(path: Path) -> str:

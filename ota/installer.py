@@ -7,20 +7,24 @@ The commit point is one atomic write of the boot environment, after every image 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from operator import add
+from pathlib import Path
 
+from ota import acceptance
 from ota.boot.state import UpdateState, changes
 from ota.device import Device
 from ota.errors import OtaError, UpdateError
+from ota.formats import features, hardware, versions
 from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Bootloader, Cost
-from ota.job import Handler, Job, Payload
+from ota.io import durable
+from ota.job import NO_PAYLOAD, Job, Payload, Row, Span
 from ota.package import Package
 
 _log = logging.getLogger(__name__)
@@ -36,12 +40,14 @@ class Update:
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
     running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
+    record: Path | None = None  # the file of installed versions, if one is kept
+    versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
 
 
 def decide(
     package: Package,
     device: Device,
-    handlers: Mapping[str, Handler],
+    handlers: Mapping[str, Row],
     chosen: Selection | None,
     max_download: int | None,
 ) -> Update:
@@ -54,17 +60,19 @@ def decide(
     Raises:
         OtaError: the first reason why it cannot be installed.
     """
-    signed = package.read_description(device.config.trust)
-    description = _select(signed.tree, device, chosen)
-    selecting.check_hardware(description, device.board.name, device.config.revision)
+    description, signer = examine(package, device, chosen)
     if description.vars:
         _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
     for entry in description.entries:
         _check_type(entry, handlers)
+    installed = acceptance.installed(device.config.acceptance)
+    entries = tuple(entry for entry in description.entries if _is_wanted(entry, installed))
+    description = replace(description, entries=entries)
     targets = (device.find(entry.device).path for entry in description.entries if entry.device)
     device = replace(device, targets=tuple(targets))
     payloads = package.stage(description.entries, device.progress)
-    jobs = tuple(_decide(entry, payloads, handlers, device, description) for entry in description.entries)
+    jobs = tuple(_decide(description, payloads, handlers, device))
+    _refuse_doubled(jobs)
     cost = reduce(add, (job.cost for job in jobs), Cost())
     if max_download is not None and cost.fetched_bytes > max_download:
         raise UpdateError(
@@ -73,12 +81,37 @@ def decide(
             expected=f"<= {max_download} bytes",
             found=cost.fetched_bytes,
         )
-    memory = max(job.memory for job in jobs)
-    return Update(description, signed.signer, jobs, cost, memory, device.config.running.bootenv)
+    memory = max((job.memory for job in jobs), default=0)
+    return Update(
+        description,
+        signer,
+        jobs,
+        cost,
+        memory,
+        device.config.running.bootenv,
+        device.config.acceptance.record,
+        installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
+    )
+
+
+def examine(package: Package, device: Device, chosen: Selection | None) -> tuple[Description, str]:
+    """Prove who made a package, and that it is for this device; reads the sw-description and nothing else.
+
+    Returns:
+        What it asks of this device, and who signed it.
+
+    Raises:
+        OtaError: the first reason why it is not for this device.
+    """
+    signed = package.read_description(device.config.trust)
+    description = _select(signed.tree, device, chosen)
+    hardware.check(description.hardware, device.board.name, device.config.revision)
+    acceptance.check(description, device.config.acceptance)
+    return description, signed.signer
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:
-    """Carry out what was decided.
+    """Carry out what was decided: scripts before, partitions, images and files, scripts after, the switch.
 
     Returns:
         What it took.
@@ -93,11 +126,16 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
             job.check()
         _begin(bootloader, update)
         try:
+            for job in update.jobs:
+                job.before()
             cost = reduce(add, (job.run() for job in update.jobs), Cost())
+            for job in update.jobs:
+                job.after()
             _commit(bootloader, update)
         except BaseException:
             _say_failed(bootloader, update)
             raise
+        _record(update)
         return cost
 
 
@@ -105,7 +143,7 @@ def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description
     target = device.board.other(device.config.running)
     selection = chosen or Selection(device.board.software_set, target.mode)
     description = selecting.select(tree, device.board.name, selection, required=chosen is not None)
-    if not description.entries:
+    if not (description.entries or description.bootenv):
         raise UpdateError(
             "selection-missing",
             f"the sw-description has nothing to install for {selection}",
@@ -114,34 +152,88 @@ def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description
     return description
 
 
-def _check_type(entry: Entry, handlers: Mapping[str, Handler]) -> None:
-    if entry.type not in handlers:
+def _check_type(entry: Entry, handlers: Mapping[str, Row]) -> None:
+    features.refuse_type(entry.type, entry.label)
+    row = handlers.get(entry.type)
+    if row is None or entry.section not in row.sections:
+        known = (name for name, row in handlers.items() if entry.section in row.sections)
         raise UpdateError(
             "description-type",
-            f"{entry.section} {entry.filename or entry.name}: its type has no handler",
-            expected=", ".join(sorted(handlers)),
+            f"{entry.label}: its type has no handler in this section",
+            expected=", ".join(sorted(known)),
             found=entry.type,
         )
-    if entry.filename is None:
-        raise UpdateError("description-content", f"an entry of type {entry.type} has no filename")
-    if entry.install_if_different or entry.install_if_higher:
-        _log.warning("%s is installed whatever version is there", entry.filename)
+    if row.has_data and entry.filename is None:
+        raise UpdateError("description-content", f"{entry.label}: an entry of this type needs a filename")
+
+
+def _is_wanted(entry: Entry, installed: Mapping[str, str]) -> bool:
+    """Whether `install-if-different` and `install-if-higher` let it be installed."""
+    current = installed.get(entry.name or "")
+    if current is None or not entry.version:
+        return True
+    order = versions.compare(entry.version, current)
+    if (entry.install_if_different and order == 0) or (entry.install_if_higher and order <= 0):
+        _log.info("%s is not installed: version %s, and %s is there", entry.label, entry.version, current)
+        return False
+    return True
 
 
 def _decide(
-    entry: Entry,
-    payloads: Mapping[str, Payload],
-    handlers: Mapping[str, Handler],
-    device: Device,
-    description: Description,
-) -> Job:
-    assert entry.filename is not None
-    payload = payloads[entry.filename]
-    if entry.size and entry.size != payload.size:  # swupdate: core/installer.c, check_if_required
-        raise UpdateError(
-            "member-size", f"{entry.filename}: length", expected=f"{entry.size} bytes", found=payload.size
-        )
-    return handlers[entry.type](entry, payload, device, description.version)
+    description: Description, payloads: Mapping[str, Payload], handlers: Mapping[str, Row], device: Device
+) -> Iterator[Job]:
+    """Each entry's job; where an earlier entry makes the device what it will be, that waits for its turn."""
+    changed: list[Path] = []
+    for entry in description.entries:
+        payload = payloads[entry.filename] if entry.filename else NO_PAYLOAD
+        if entry.filename and entry.size and entry.size != payload.size:  # swupdate: check_if_required
+            raise UpdateError(
+                "member-size", f"{entry.label}: length", expected=f"{entry.size} bytes", found=payload.size
+            )
+        decision = partial(handlers[entry.type].handler, entry, payload, device, description)
+        is_early = not any(_lies_on(device, entry, disk) for disk in changed)
+        job = decision() if is_early else _late(decision)
+        changed += job.changes
+        yield job
+
+
+def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:
+    """Whether an entry goes to a disk, to one of its partitions, or to what is not there yet."""
+    if not entry.device:
+        return False
+    path = device.find(entry.device).path
+    return not path.exists() or str(path.resolve()).startswith(str(disk.resolve()))
+
+
+def _late(decision: Callable[[], Job]) -> Job:
+    """A job that is decided when it is run."""
+
+    def run() -> Cost:
+        job = decision()
+        try:
+            job.check()
+            return job.run()
+        finally:
+            job.close()
+
+    return Job(run=run)
+
+
+def _refuse_doubled(jobs: tuple[Job, ...]) -> None:
+    """Of two entries for one place the second would destroy what the first was proved to be."""
+    spans = [(span, span.path.resolve()) for job in jobs for span in job.writes]
+    for number, (span, path) in enumerate(spans):
+        for other, its_path in spans[:number]:
+            if path == its_path and _overlap(span, other):
+                raise UpdateError(
+                    "target-doubled", "two entries write the same place", found=f"{path} at {span.start}"
+                )
+
+
+def _overlap(left: Span, right: Span) -> bool:
+    ends_before = left.stop is not None and left.stop <= right.start
+    begins_behind = right.stop is not None and right.stop <= left.start
+    return not (ends_before or begins_behind)
 
 
 def _begin(bootloader: Bootloader, update: Update) -> None:
@@ -151,16 +243,37 @@ def _begin(bootloader: Bootloader, update: Update) -> None:
 
 def _commit(bootloader: Bootloader, update: Update) -> None:
     """The slot switch and the end of the transaction are one write."""
-    bootenv = {name: value or None for name, value in update.description.bootenv.items()}
+    bootenv: dict[str, str | None] = {
+        name: value or None for name, value in update.description.bootenv.items()
+    }
+    for job in update.jobs:
+        bootenv |= job.bootenv
     bootloader.apply({**bootenv, **_changes(update, UpdateState.INSTALLED)})
 
 
-def _say_failed(bootloader: Bootloader, update: Update) -> None:
+def _record(update: Update) -> None:
+    """Say what is installed now. The switch is made: where this fails, the update stands all the same."""
     try:
-        bootloader.apply(_changes(update, UpdateState.FAILED))
+        if update.record:
+            durable.replace(update.record, versions.render_installed(dict(update.versions)))
     except OtaError as error:
-        # The first error is the one to report; the environment still says "in progress".
         _log.error("%s", error)
+
+
+def _say_failed(bootloader: Bootloader, update: Update) -> None:
+    """The first error is the one to report: what fails here is only logged."""
+    steps: list[Callable[[], None]] = [job.failed for job in update.jobs]
+    steps.append(partial(_mark_failed, bootloader, update))
+    for step in steps:
+        try:
+            step()
+        except OtaError as error:
+            _log.error("%s", error)
+
+
+def _mark_failed(bootloader: Bootloader, update: Update) -> None:
+    # Where this fails too, the environment still says "in progress".
+    bootloader.apply(_changes(update, UpdateState.FAILED))
 
 
 def _changes(update: Update, state: UpdateState) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from ota.formats.zchunk import Header
 from ota.interfaces import Cost
 from ota.io.http import HttpSource
 from ota.io.target import Target, same_file
-from ota.job import Job
+from ota.job import Job, Span
 from ota.sync import execute, survey
 from ota.sync import plan as planning
 from ota.sync.index import index
@@ -75,7 +75,14 @@ def _planned(device: Device, place: Place, content: Content, held: _Held, source
     work = _Work(device, place, content, held, [path for path, _ in seeds], web, sync)
     networking = NETWORKING if plan.numbers(Action.FETCH) else 0
     memory = plan.memory + BUFFERS + networking
-    return Job(_foresee(plan, web), work.check, work.run, work.close, memory)
+    return Job(
+        _foresee(plan, web),
+        work.check,
+        work.run,
+        close=work.close,
+        memory=memory,
+        writes=(Span(place.path, 0, content.header.image_size),),
+    )
 
 
 @dataclass(frozen=True, slots=True)

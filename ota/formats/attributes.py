@@ -70,11 +70,12 @@ def length(value: object, where: str) -> int | None:
     return number
 
 
-def digest(value: object, where: str) -> str | None:
-    """A sha256, in lower case."""
+def hexadecimal(value: object, where: str, *lengths: int) -> str | None:
+    """So many hex digits, in lower case."""
     digits = text(value, where)
-    if digits and not re.fullmatch("[0-9a-fA-F]{64}", digits):
-        refuse(f"{where} is not a digest", expected="64 hex digits", found=digits)
+    if digits and (len(digits) not in lengths or not re.fullmatch("[0-9a-fA-F]+", digits)):
+        expected = " or ".join(map(str, lengths))
+        refuse(f"{where} is wrong", expected=f"{expected} hex digits", found=digits)
     return digits.lower() if digits else None
 
 

@@ -5,7 +5,7 @@ Format: SWUpdate's sw-description.rst and, where that is silent, its parser.c.
 
 Stricter than stock SWUpdate, which warns and then installs something else than was meant: known attributes
 of a wrong type, texts that it would cut, properties other than strings and links that lead nowhere are
-refused. So are features that would change what is installed and do not exist here: encryption, Lua hooks.
+refused. So are features that would change what is installed and do not exist here (`features`).
 Unknown attributes are ignored, as there.
 """
 
@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from ota.errors import ConfigError, UpdateError
-from ota.formats import attributes
+from ota.formats import attributes, features
 from ota.formats.attributes import refuse
 from ota.formats.description import MAX_SIZE, Tree
 from ota.formats.links import Path, View
@@ -31,8 +31,6 @@ _FIELDS: Final = frozenset({
     "version", "description", "hardware-compatibility", "reboot", "update-type", "output", "embedded-script",
     "bootloader_transaction_marker", "bootloader_state_marker", "namespace-for-vars",
 })  # fmt: skip
-# What Python's `re` reads otherwise than POSIX extended expressions, or what POSIX leaves undefined.
-_NOT_POSIX: Final = re.compile(r"\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]")
 
 
 class Section(StrEnum):
@@ -53,6 +51,7 @@ class Compression(StrEnum):
     ZLIB = "zlib"  # in gzip's wrapper
     XZ = "xz"
     ZSTD = "zstd"
+    LZ4 = "lz4"  # frames; SWUpdate from 2026.05 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,9 @@ class Entry:
     size: int | None = None  # bytes
     offset: int = 0  # bytes, in the target
     compressed: Compression | None = None
-    encrypted: bool = False  # always, so far: `select` refuses encrypted artifacts
+    encrypted: bool = False  # AES-CBC
+    ivt: str | None = None  # hex, instead of the IV of the device's key
+    aes_key: str | None = None  # hex, instead of the device's key
     sha256: str | None = None  # lower-case hex, of the artifact as stored
     installed_directly: bool = False
     install_if_different: bool = False
@@ -98,6 +99,11 @@ class Entry:
     preserve_attributes: bool = False
     data: str | None = None
     properties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.section} {self.filename or self.name or self.device or self.type}"
 
     def property(self, name: str) -> str | None:
         """The value of a property; of several the last, as SWUpdate's dict_get_value has it."""
@@ -110,11 +116,14 @@ class Description:
     """What a sw-description asks of this device."""
 
     version: str
+    name: str | None
     description: str | None
+    update_type: str | None
     hardware: tuple[str, ...]
     entries: tuple[Entry, ...]  # in order of installation; scripts last
     bootenv: Mapping[str, str]  # an empty value unsets the variable
-    vars: Mapping[str, str]
+    vars: Mapping[str, str]  # as bootenv, for a namespace beside it
+    namespace: str | None  # of the vars
     reboot: bool | None  # None: the device's own setting
     transaction_marker: bool
     state_marker: bool
@@ -144,19 +153,22 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
             found=selection,
         )
     if view.find("embedded-script"):
-        refuse("embedded-script is not supported", hint="no Lua runs inside a sw-description here")
+        features.refuse("Lua", "embedded-script")
     chosen = Description(
         version=attributes.text(view.field("version"), "version") or refuse("there is no version"),
+        name=attributes.text(view.field("name"), "name"),
         description=attributes.text(view.field("description"), "description", limit=MAX_SIZE),
+        update_type=attributes.text(view.field("update-type"), "update-type"),
         hardware=attributes.texts(view.field("hardware-compatibility"), "hardware-compatibility"),
         entries=tuple(entry for section in Section for entry in _entries(view, section)),
         bootenv=_variables(view, "bootenv" if view.find("bootenv") else "uboot"),
         vars=_variables(view, "vars"),
+        namespace=attributes.text(view.field("namespace-for-vars"), "namespace-for-vars"),
         reboot=_reboot(view),
         transaction_marker=_marker(view, "bootloader_transaction_marker"),
         state_marker=_marker(view, "bootloader_state_marker"),
     )
-    if not chosen.entries and not chosen.bootenv:
+    if not (chosen.entries or chosen.bootenv or chosen.vars):
         refuse(f"nothing to install for board {board!r} and selection {str(selection or '')!r}")
     return chosen
 
@@ -173,27 +185,6 @@ def selections(tree: Tree) -> list[str]:
                 if _is_mode(mode):
                     found[f"{second},{third}"] = None
     return list(found)
-
-
-def check_hardware(description: Description, board: str, revision: str) -> None:
-    """Refuse an update that does not name this revision, literally or by a pattern after `#RE:`.
-
-    Patterns are POSIX extended ones, searched for anywhere in the revision, by Python's `re`. What the two
-    read differently is refused: bracket classes such as `[[:digit:]]`, a backslash before an ordinary
-    character or in brackets, `(?`, and a quantifier behind a quantifier.
-
-    Raises:
-        UpdateError: hardware-mismatch, also where hardware-compatibility is absent; description-content.
-    """
-    patterns = [text.removeprefix("#RE:") for text in description.hardware if text.startswith("#RE:")]
-    if revision in description.hardware or any(_fits(pattern, revision) for pattern in patterns):
-        return
-    raise UpdateError(
-        "hardware-mismatch",
-        f"the update is not for board {board!r}, revision {revision!r}",
-        expected=" or ".join(description.hardware) or "a hardware-compatibility list",
-        found=revision,
-    )
 
 
 def _bases(board: str) -> list[Path]:
@@ -236,7 +227,7 @@ def _entry(section: Section, element: dict[str, object]) -> Entry:
     def flag(name: str) -> bool:
         return attributes.flag(element.get(name), f"{where}: {name}", default=False)
 
-    _check_supported(element, where)
+    _refuse_lua(element, where)
     device, volume = text("device"), text("volume")
     kind = text("type") or _DEFAULT_TYPE.get(section) or (volume and "ubivol") or (device and "raw")
     if section is Section.PARTITIONS and not device:
@@ -254,7 +245,10 @@ def _entry(section: Section, element: dict[str, object]) -> Entry:
         size=attributes.length(element.get("size"), f"{where}: size"),
         offset=attributes.length(element.get("offset"), f"{where}: offset") or 0,
         compressed=_compression(element.get("compressed"), f"{where}: compressed"),
-        sha256=attributes.digest(element.get("sha256"), f"{where}: sha256"),
+        encrypted=_encrypted(element.get("encrypted"), f"{where}: encrypted"),
+        ivt=attributes.hexadecimal(element.get("ivt"), f"{where}: ivt", 32),
+        aes_key=attributes.hexadecimal(element.get("aes-key"), f"{where}: aes-key", 32, 48, 64),
+        sha256=attributes.hexadecimal(element.get("sha256"), f"{where}: sha256", 64),
         installed_directly=flag("installed-directly"),
         install_if_different=flag("install-if-different"),
         install_if_higher=flag("install-if-higher"),
@@ -264,21 +258,29 @@ def _entry(section: Section, element: dict[str, object]) -> Entry:
     )
 
 
-def _check_supported(element: dict[str, object], where: str) -> None:
-    """Refuse what would change the installation and is not implemented."""
-    for name in ("hook", "preinstall", "postinstall"):
+def _refuse_lua(element: dict[str, object], where: str) -> None:
+    for name in features.LUA_ATTRIBUTES:
         if attributes.text(element.get(name), f"{where}: {name}"):
-            refuse(f"{where}: {name} is not supported", hint="no Lua runs inside a sw-description here")
-    encrypted = element.get("encrypted", False)
-    if isinstance(encrypted, str) or attributes.flag(encrypted, f"{where}: encrypted", default=False):
-        refuse(f"{where}: encrypted artifacts are not supported")
+            features.refuse("Lua", f"{where}: {name}")
+
+
+def _encrypted(value: object, where: str) -> bool:
+    """SWUpdate names the mode from 2025.12 on; its OpenSSL build decrypts CBC whatever the name says."""
+    match value:
+        case None | False:
+            return False
+        case True | "aes-cbc" | "aes-cbc-128" | "aes-cbc-192" | "aes-cbc-256":
+            return True
+    refuse(
+        f"{where} is not supported", expected="true, or aes-cbc, also with -128, -192 or -256", found=value
+    )
 
 
 def _variables(view: View, section: str) -> dict[str, str]:
     variables: dict[str, str] = {}
     for element in view.elements(section):
         where = f"{section} variable {reprlib.repr(element.get('name'))}"
-        _check_supported(element, where)
+        _refuse_lua(element, where)
         name = attributes.text(element.get("name"), where) or refuse(f"{section}: a variable without name")
         value = attributes.text(element.get("value"), f"{where}: value") or ""
         # They become lines `name=value` for the boot loader's tools.
@@ -322,13 +324,3 @@ def _compression(value: object, where: str) -> Compression | None:
         case str() if value in set(Compression):
             return Compression(value)
     refuse(f"{where} is not supported", expected=" or ".join(Compression), found=value)
-
-
-def _fits(pattern: str, revision: str) -> bool:
-    fault = _NOT_POSIX.search(pattern)
-    if fault:
-        refuse("a pattern in hardware-compatibility is not portable", found=f"{fault[0]} in {pattern}")
-    try:
-        return re.search(pattern, revision) is not None
-    except re.error as error:
-        refuse(f"a pattern in hardware-compatibility is malformed: {error}", found=pattern)

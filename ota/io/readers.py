@@ -53,7 +53,7 @@ class Digest:
 
 
 class Decompress:
-    """Plain bytes of a zlib (gzip wrapper), xz or zstd stream.
+    """Plain bytes of a zlib (gzip wrapper), xz, zstd or lz4 stream.
 
     Args:
         memory: bytes that the decoder may take; xz and zstd streams say in front what they need.
@@ -112,7 +112,10 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(marker)
     decoder = zstandard.ZstdDecompressor(max_window_size=memory)
     held = b""
-    chained = cast(IO[bytes], _Chain(source, frame))  # of a file, the library needs `read` alone
+    first = source.read(BLOCK)
+    if not first:
+        raise EOFError("it is empty")
+    chained = cast(IO[bytes], _Chain(first, source, frame))  # of a file, the library needs `read` alone
     with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
         while data := stream.read(BLOCK):
             held += data
@@ -122,18 +125,39 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
         raise EOFError("it is cut short")
 
 
-class _Chain:
-    """A reader followed by some last bytes."""
+def _lz4(source: Reader, _memory: int) -> Iterator[bytes]:
+    from lz4.frame import LZ4FrameDecompressor  # few packages need it: loaded for those
 
-    def __init__(self, source: Reader, last: bytes) -> None:
+    decoder = LZ4FrameDecompressor()
+    try:
+        while not decoder.eof:
+            data = source.read(BLOCK) if decoder.needs_input else b""
+            if decoder.needs_input and not data:
+                raise EOFError("it is cut short")
+            yield decoder.decompress(data, BLOCK)
+    except RuntimeError as error:  # the library's one kind of error
+        raise EOFError(str(error)) from error
+    _expect_end(source, decoder.unused_data or b"")
+
+
+class _Chain:
+    """A reader between some first bytes and some last."""
+
+    def __init__(self, first: bytes, source: Reader, last: bytes) -> None:
+        self._first = io.BytesIO(first)
         self._source = source
         self._last = io.BytesIO(last)
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._source.read(size) or self._last.read(size)
+        return self._first.read(size) or self._source.read(size) or self._last.read(size)
 
 
-_DECODERS: Final = {Compression.ZLIB: _zlib, Compression.XZ: _xz, Compression.ZSTD: _zstd}
+_DECODERS: Final = {
+    Compression.ZLIB: _zlib,
+    Compression.XZ: _xz,
+    Compression.ZSTD: _zstd,
+    Compression.LZ4: _lz4,
+}
 
 
 def _expect_end(source: Reader, unused: bytes) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ota.errors import ConfigError, OtaError, UpdateError
-from ota.formats import description, links, selection
+from ota.formats import description, hardware, links, selection
 from ota.formats.selection import Compression, Description, Entry, Section, Selection, select
 
 DIGEST = "0123456789ABCDEF" * 4
@@ -131,6 +131,9 @@ def refusal(tree: dict[str, Any], code: str = "description-content", **options: 
 def test_every_attribute_of_a_single_copy_is_read() -> None:
     assert chosen(SINGLE_COPY) == Description(
         version="0.1.0",
+        name=None,
+        update_type=None,
+        namespace=None,
         description="one board, one place for everything",
         hardware=("1.0", "1.3", "#RE:^2\\.[0-9]+$"),
         entries=(
@@ -426,6 +429,7 @@ def test_absent_lengths_are_none_and_zero() -> None:
         ("zlib", Compression.ZLIB),
         ("xz", Compression.XZ),
         ("zstd", Compression.ZSTD),
+        ("lz4", Compression.LZ4),
     ],
 )
 def test_a_compression_is_named_or_true(value: object, found: Compression | None) -> None:
@@ -434,7 +438,7 @@ def test_a_compression_is_named_or_true(value: object, found: Compression | None
 
 TEXTS = ("name", "version", "type", "device", "path", "data", "volume", "filesystem")
 WRONG: list[tuple[str, object]] = [
-    *(("compressed", value) for value in ("lz4", "gzip", "", 1)),
+    *(("compressed", value) for value in ("lzo", "gzip", "", 1)),
     *(("sha256", value) for value in ("0" * 63, "0" * 65, "g" * 64, 5)),
     *((name, value) for name in TEXTS for value in (1, 1.5, True, ["a"], "x" * 256)),
     ("filename", "ä" * 128),
@@ -443,8 +447,9 @@ WRONG: list[tuple[str, object]] = [
     ("install-if-higher", 1),
     ("properties", ["a"]),
     ("properties", "a"),
-    *(("encrypted", value) for value in (True, "aes-cbc", "", 1)),
-    *((name, "some_function") for name in ("hook", "preinstall", "postinstall")),
+    *(("encrypted", value) for value in ("aes-ctr", "", 1)),
+    *(("ivt", value) for value in ("0" * 31, "g" * 32, 0)),
+    ("aes-key", "0" * 33),
 ]
 
 
@@ -456,11 +461,17 @@ def test_an_attribute_that_would_change_the_installation_is_refused(name: str, v
 
 
 @pytest.mark.parametrize("section", ["partitions", "images", "files", "scripts", "bootenv", "vars"])
-@pytest.mark.parametrize("name", ["hook", "preinstall", "encrypted"])
-def test_what_is_not_implemented_is_refused_in_every_section(section: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["hook", "preinstall", "postinstall"])
+def test_a_lua_function_is_refused_in_every_section(section: str, name: str) -> None:
     element = {"filename": "a", "device": "b", "name": "c", name: "d"}
     software = {"version": "1", "scripts": [{"type": "dummy"}], section: [element]}
-    assert "not supported" in refusal({"software": software}).what
+    assert "Lua" in refusal({"software": software}, "feature-absent").what
+
+
+def test_encryption_is_a_flag_or_the_name_of_its_mode() -> None:
+    found = entry_with(encrypted="aes-cbc-256", ivt="0A" * 16, **{"aes-key": "0B" * 32})
+    assert (found.encrypted, found.ivt, found.aes_key) == (True, "0a" * 16, "0b" * 32)
+    assert not entry_with(encrypted=False).encrypted
 
 
 @pytest.mark.parametrize("place", [(), ("board",), ("stable", "main"), ("board", "stable", "main")])
@@ -470,14 +481,14 @@ def test_an_embedded_script_is_refused_wherever_it_counts(place: tuple[str, ...]
     for name in place:
         node = node.setdefault(name, {})
     node["embedded-script"] = "function f() end"
-    refusal(tree, board="board", selection=Selection("stable", "main"))
+    refusal(tree, "feature-absent", board="board", selection=Selection("stable", "main"))
 
 
 def test_what_concerns_another_board_is_not_looked_at() -> None:
     tree = with_entry()
     tree["software"]["other"] = {
         "embedded-script": "x",
-        "images": [{"filename": "a", "encrypted": True}],
+        "images": [{"filename": "a", "hook": "x"}],
         "version": 1,
     }
     assert names(select(tree, "board", None)) == ["a.bin"]
@@ -517,7 +528,6 @@ def test_a_filename_is_never_a_path(name: str) -> None:
         {"version": "1"},
         {"version": "1", "images": []},
         {"version": "1", "images": [{"device": "b"}]},
-        {"version": "1", "vars": [{"name": "a", "value": "b"}]},
         {"version": "1", "images": "a"},
         {"version": "1", "images": ["a"]},
         {"version": "1", "images": [{"filename": "a"}]},
@@ -614,7 +624,7 @@ def for_hardware(*revisions: str) -> Description:
     ],
 )
 def test_a_revision_that_is_named_is_taken(revisions: list[str], revision: str) -> None:
-    selection.check_hardware(for_hardware(*revisions), "board", revision)
+    hardware.check(for_hardware(*revisions).hardware, "board", revision)
 
 
 @pytest.mark.parametrize(
@@ -632,7 +642,7 @@ def test_a_revision_that_is_named_is_taken(revisions: list[str], revision: str) 
 )
 def test_a_revision_that_is_not_named_is_refused(revisions: list[str], revision: str) -> None:
     with pytest.raises(UpdateError) as caught:
-        selection.check_hardware(for_hardware(*revisions), "board", revision)
+        hardware.check(for_hardware(*revisions).hardware, "board", revision)
     assert caught.value.code == "hardware-mismatch"
 
 
@@ -657,16 +667,16 @@ def test_a_revision_that_is_not_named_is_refused(revisions: list[str], revision:
 )
 def test_a_pattern_that_posix_and_python_read_differently_is_refused(pattern: str) -> None:
     with pytest.raises(UpdateError) as caught:
-        selection.check_hardware(for_hardware("#RE:" + pattern), "board", "1.0")
+        hardware.check(for_hardware("#RE:" + pattern).hardware, "board", "1.0")
     assert caught.value.code == "description-content"
 
 
 def outcome_of(tree: description.Tree) -> None:
     try:
         found = select(tree, "board", Selection("stable", "rev-c"))
-        selection.check_hardware(found, "board", "any")
+        hardware.check(found.hardware, "board", "any")
     except OtaError as error:
-        assert error.code in ("description-content", "member-name", "hardware-mismatch")
+        assert error.code in ("description-content", "member-name", "hardware-mismatch", "feature-absent")
     assert all(isinstance(name, str) for name in selection.selections(tree))
 
 

@@ -25,16 +25,19 @@ ARROWS: dict[str, set[str]] = {
     "ota.formats": {"ota.errors", "ota.interfaces", "ota.native"},
     "ota.settings": {"ota.errors"},
     "ota.board": {"ota.errors", "ota.settings", "boards"},
-    "ota.io": {"ota.errors", "ota.interfaces", "ota.formats"},
+    "ota.io": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.trust": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.boot": {"ota.errors", "ota.interfaces", "ota.io"},
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
-    "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.network", "ota.io", "ota.trust"},
+    "ota.acceptance": {"ota.errors", "ota.formats", "ota.settings"},
+    "ota.config": {
+        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.network", "ota.io", "ota.trust",
+    },
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
-    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device"},
+    "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.device"},
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
@@ -42,7 +45,8 @@ ARROWS: dict[str, set[str]] = {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
     "ota.installer": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.device", "ota.job", "ota.package",
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance", "ota.device",
+        "ota.job", "ota.package",
     },
     "ota.service": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.device", "ota.job", "ota.installer",

@@ -1,0 +1,57 @@
+"""A file system of this device, mounted while something is written into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ota.errors import DeviceError
+from ota.io import program
+from ota.io.durable import translate
+from ota.native.disk import syncfs
+
+
+@contextmanager
+def mounted(device: Path, filesystem: str, folder: Path) -> Iterator[Path]:
+    """Mount a device on a folder, which is made; at the end everything written is on the medium.
+
+    Args:
+        device: a block device, or a file with a file system in it.
+        filesystem: as mount(8) takes it.
+        folder: of our own: what a killed run left mounted there is unmounted first.
+
+    Raises:
+        DeviceError: "mount-failed", "slot-write", "state-unwritable".
+        ConfigError: "tool-missing".
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise translate(error, folder) from error
+    if folder.is_mount():
+        program.tool("umount", folder)
+    ended = program.run(["mount", "-t", filesystem, device, folder], timeout_s=program.TIMEOUT_S)
+    if ended.status != 0:
+        raise DeviceError("mount-failed", f"{device} as {filesystem}", expected="status 0", found=str(ended))
+    try:
+        yield folder
+        sync(folder)
+    finally:
+        program.tool("umount", folder)
+
+
+def sync(folder: Path) -> None:
+    """Everything written to the file system that holds a folder is durable.
+
+    Raises:
+        DeviceError: "slot-write".
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        syncfs(descriptor)
+    except OSError as error:
+        raise DeviceError("slot-write", f"{folder} is not durable: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
