@@ -17,11 +17,11 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from handlers import HANDLERS
 from ota import config as configuration
-from ota import installer, package, settings, slotsync
+from ota import folder, installer, package, settings, slotsync
 from ota.acceptance import Rules
 from ota.board import Slot
 from ota.boot.file import FileEnvironment
@@ -39,14 +39,16 @@ from ota.io.target import Target
 from ota.native.memory import resident, share_arena
 from ota.package import Package
 from ota.progress import Style, reporter
-from ota.service.daemon import Watch, serve
-from ota.service.messages import Request
 from ota.slotsync import Content
 from ota.statistics import Meter, to_json
 from ota.sync import damage
 from ota.sync.execute import damaged
 from ota.sync.manifests import Manifests
 from ota.sync.stream import Image
+
+if TYPE_CHECKING:
+    from ota.service.daemon import Watch
+    from ota.service.messages import Request
 
 Answer = dict[str, object]
 
@@ -161,6 +163,8 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
 
 def run_serve(args: argparse.Namespace, answer: Answer) -> None:
     """Install what SWUpdate's tools send, and tell those that watch, until SIGTERM."""
+    from ota.service.daemon import serve  # it takes 20 ms, which no other command needs to spend
+
     device, bootloader = _device(args)
 
     def install(request: Request, stream: Reader, told: Device, watch: Watch) -> installer.Update:
@@ -213,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name in (Verb.INSTALL, Verb.PLAN):
         adding = verb(name)
-        adding.add_argument("package", metavar="PACKAGE", help="a .swu: path, URL, or - for a pipe")
+        adding.add_argument("package", metavar="PACKAGE", help="a .swu: path, URL, - for a pipe; or a folder")
         adding.add_argument("--select", metavar="SET,MODE", help="not the board's own")
         adding.add_argument(
             "--max-download", type=int, metavar="BYTES", help="refuse to fetch more than this"
@@ -302,16 +306,17 @@ def _reboot(config: Config) -> bool:
 
 def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
     chosen = Selection.parse(args.select) if args.select else None
-    stream = Package(_open(args.package, device), device.config.state_dir)
+    stream = Package(_open(args.package, device, chosen), device.config.state_dir)
     return installer.decide(stream, device, HANDLERS, chosen, args.max_download)
 
 
-def _open(name: str, device: Device) -> Reader:
+def _open(name: str, device: Device, chosen: Selection | None) -> Reader:
     if name == "-":
         return package.Pipe(sys.stdin.buffer)
     if name.startswith(("http://", "https://")):
         return open_file(name, device.network, device.servers)
-    return package.open_package(Path(name))
+    path = Path(name)
+    return package.open_package(folder.choose(path, device, chosen) if path.is_dir() else path)
 
 
 @contextmanager

@@ -90,6 +90,7 @@ class UpdateError(OtaError):
         "payload-format": "compressed payload is malformed",
         "result-mismatch": "what was written is not what the update describes",
         "over-budget": "the update would download more than allowed",
+        "folder-empty": "the folder has no package for this device",
     }
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, Protocol
 
+from ota.acceptance import Rules
 from ota.boot.state import USTATE, UpdateState
 from ota.device import Device
 from ota.errors import ConfigError, OtaError
+from ota.formats import versions
 from ota.installer import Update
 from ota.interfaces import Bootloader, Event, Reader
 from ota.service import messages, sockets
@@ -20,7 +22,9 @@ from ota.service.desk import Desk, Installation, Question
 from ota.service.messages import Progress, Request, State, Type
 from ota.service.monitor import Monitor
 
-_QUESTIONS: Final = frozenset({Type.GET_UPDATE_STATE, Type.SET_UPDATE_STATE, Type.POST_UPDATE})
+_QUESTIONS: Final = frozenset(
+    {Type.GET_UPDATE_STATE, Type.SET_UPDATE_STATE, Type.SET_VERSIONS_RANGE, Type.POST_UPDATE}
+)
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +78,7 @@ class _Service:
         self._do_install = install
         self._reboot = reboot
         self._is_reboot_due = False
+        self._rules = Rules()  # of versions, that a client asked for
 
     def run(self) -> None:
         while True:
@@ -93,7 +98,7 @@ class _Service:
         try:
             asked.stream.begin(messages.answer())
             with _lines_to(monitor):
-                device = replace(self._device, progress=_both(self._device.progress, monitor.progress))
+                device = self._watched(monitor)
                 update = self._do_install(request, asked.stream, device, monitor.decided)
             self._is_reboot_due = not request.dry_run and update.description.reboot is not False
             monitor.installed()
@@ -112,15 +117,30 @@ class _Service:
         finally:
             monitor.end()
 
+    def _watched(self, monitor: Monitor) -> Device:
+        """The device, with the rules that clients asked for; its progress goes to the monitor, too."""
+        device, config = self._device, self._device.config
+
+        def progress(event: Event) -> None:
+            device.progress(event)
+            monitor.progress(event)
+
+        rules = self._rules.or_else(config.acceptance.rules)
+        acceptance = replace(config.acceptance, rules=rules)
+        return replace(device, config=replace(config, acceptance=acceptance), progress=progress)
+
     def _answer(self, question: Question) -> bytes:
         try:
             match question.kind:
                 case Type.SET_UPDATE_STATE:
                     self._bootloader.apply({USTATE: _state(messages.parse_state(question.message))})
                 case Type.GET_UPDATE_STATE:
-                    return messages.answer(
-                        (self._bootloader.get(USTATE) or UpdateState.NOT_AVAILABLE).encode()
-                    )
+                    state = self._bootloader.get(USTATE) or UpdateState.NOT_AVAILABLE
+                    return messages.answer(state[:1].encode())
+                case Type.SET_VERSIONS_RANGE:
+                    asked = messages.parse_versions(question.message)
+                    _check_not_looser(asked, self._device.config.acceptance.rules)
+                    self._rules = asked.or_else(self._rules)
                 case Type.POST_UPDATE:
                     return self._post_update(messages.parse_info(question.message))
         except OtaError as error:
@@ -136,12 +156,21 @@ class _Service:
         return messages.answer()
 
 
-def _both(one: Callable[[Event], None], other: Callable[[Event], None]) -> Callable[[Event], None]:
-    def tell(event: Event) -> None:
-        one(event)
-        other(event)
-
-    return tell
+def _check_not_looser(asked: Rules, own: Rules) -> None:
+    """Whoever may talk to the service may not undo what its configuration rules."""
+    pairs = (
+        ("no_downgrading", own.no_downgrading, asked.no_downgrading, (0, 1)),
+        ("no_reinstalling", own.no_reinstalling, asked.no_reinstalling, (0,)),
+        ("max_version", own.max_version, asked.max_version, (-1, 0)),
+    )
+    for name, mine, its, orders in pairs:
+        if mine and its and versions.compare(its, mine) not in orders:
+            raise ConfigError(
+                "config-value",
+                f"the range of versions is not within that of the configuration: {name}",
+                expected=mine,
+                found=its,
+            )
 
 
 def _state(value: str) -> str:

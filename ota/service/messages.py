@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from ota.acceptance import Rules
 from ota.errors import ConfigError
 from ota.formats.selection import Selection
 
@@ -53,6 +54,7 @@ _HEAD: Final = struct.Struct("@ii")
 _REQUEST: Final = struct.Struct("@IIIN512s256s256s?0N")
 _STATUS: Final = struct.Struct("@iii2048s")
 _REVISION: Final = struct.Struct("@256s256s")
+_VERSIONS: Final = struct.Struct("@256s256s256s256s")  # the last one, the update's type, from 2025.12 on
 _INFO: Final = struct.Struct("@IiiI2048s")  # POST_UPDATE: source, command, timeout, length, text
 
 SIZE: Final = struct.calcsize("@ii0N" + _REQUEST.format.removeprefix("@") + "I2048s0N")  # bytes
@@ -217,6 +219,23 @@ def parse_request(message: bytes) -> Request:
 def parse_state(message: bytes) -> str:
     """The value of `ustate` in SET_UPDATE_STATE: a C enumeration whose values are characters."""
     return chr(message[_DATA])
+
+
+def parse_versions(message: bytes) -> Rules:
+    """Read SET_VERSIONS_RANGE; an empty field says nothing.
+
+    Raises:
+        ConfigError: "config-value": it is for one type of updates.
+    """
+    lowest, highest, current, update_type = map(_text, _VERSIONS.unpack_from(message, _DATA))
+    if update_type:
+        raise ConfigError(
+            "config-value",
+            "versions for a type of updates",
+            found=update_type,
+            hint="write them into [versions.types]",
+        )
+    return Rules(lowest or None, current or None, highest or None)
 
 
 def parse_info(message: bytes) -> str:

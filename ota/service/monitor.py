@@ -76,7 +76,8 @@ class Monitor:
         self._progress(State.PROGRESS, text)
 
     def installed(self) -> None:
-        self._notice(State.SUCCESS, Level.INFO, "the update is installed")
+        done = "the update can be installed" if self._is_dry_run else "the update is installed"
+        self._notice(State.SUCCESS, Level.INFO, done)
         self._progress(State.SUCCESS)
 
     def failed(self, why: str) -> None:
