@@ -90,6 +90,7 @@ class UpdateError(OtaError):
         "payload-format": "compressed payload is malformed",
         "result-mismatch": "what was written is not what the update describes",
         "over-budget": "the update would download more than allowed",
+        "folder-empty": "the folder has no package for this device",
     }
 
 
@@ -112,6 +113,7 @@ class DeviceError(OtaError):
         "mount-failed": "a file system cannot be mounted",
         "program-failed": "a program of this device failed",
         "busy": "another ota command is running",
+        "service-socket": "the service's sockets cannot be made, or another service has them",
     }
 
 

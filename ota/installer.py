@@ -60,10 +60,7 @@ def decide(
     Raises:
         OtaError: the first reason why it cannot be installed.
     """
-    signed = package.read_description(device.config.trust)
-    description = _select(signed.tree, device, chosen)
-    hardware.check(description.hardware, device.board.name, device.config.revision)
-    acceptance.check(description, device.config.acceptance)
+    description, signer = examine(package, device, chosen)
     if description.vars:
         _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
     for entry in description.entries:
@@ -87,7 +84,7 @@ def decide(
     memory = max((job.memory for job in jobs), default=0)
     return Update(
         description,
-        signed.signer,
+        signer,
         jobs,
         cost,
         memory,
@@ -95,6 +92,22 @@ def decide(
         device.config.acceptance.record,
         installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
     )
+
+
+def examine(package: Package, device: Device, chosen: Selection | None) -> tuple[Description, str]:
+    """Prove who made a package, and that it is for this device; reads the sw-description and nothing else.
+
+    Returns:
+        What it asks of this device, and who signed it.
+
+    Raises:
+        OtaError: the first reason why it is not for this device.
+    """
+    signed = package.read_description(device.config.trust)
+    description = _select(signed.tree, device, chosen)
+    hardware.check(description.hardware, device.board.name, device.config.revision)
+    acceptance.check(description, device.config.acceptance)
+    return description, signed.signer
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:

@@ -39,6 +39,10 @@ class Tool:
 ALL = (
     Tool("swupdate-2022.12", "2022.12", STABLE, "usr/bin/swupdate", ("swupdate", "libubootenv0.1")),
     Tool("swupdate-2024.12", "2024.12", BACKPORTS, "usr/bin/swupdate", ("swupdate",)),
+    Tool("swupdate-client-2022.12", "2022.12", STABLE, "usr/bin/swupdate-client", ("swupdate",)),
+    Tool("swupdate-client", "2024.12", BACKPORTS, "usr/bin/swupdate-client", ("swupdate",)),
+    Tool("swupdate-progress-2022.12", "2022.12", STABLE, "usr/bin/swupdate-progress", ("swupdate",)),
+    Tool("swupdate-progress", "2024.12", BACKPORTS, "usr/bin/swupdate-progress", ("swupdate",)),
     Tool("zck", "1.3+", BACKPORTS, "usr/bin/zck", ("zchunk",)),
     Tool("unzck", "1.3+", BACKPORTS, "usr/bin/unzck", ("zchunk",)),
     Tool("zck_read_header", "1.3+", BACKPORTS, "usr/bin/zck_read_header", ("zchunk",)),

@@ -48,6 +48,11 @@ ARROWS: dict[str, set[str]] = {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance", "ota.device",
         "ota.job", "ota.package",
     },
+    "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.installer"},
+    "ota.service": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.device", "ota.job",
+        "ota.installer",
+    },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
