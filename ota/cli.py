@@ -24,10 +24,8 @@ from ota import config as configuration
 from ota import installer, package, settings, slotsync
 from ota.acceptance import Rules
 from ota.board import Slot
-from ota.boot.file import FileEnvironment
+from ota.boot.environments import open_environment
 from ota.boot.state import RECOVERY_STATUS, USTATE
-from ota.boot.uboot import UBootEnvironment
-from ota.config import Config
 from ota.device import Device
 from ota.errors import FAMILIES, ConfigError, DeviceError, OtaError
 from ota.formats import zchunk
@@ -250,19 +248,14 @@ def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = replace(config, acceptance=acceptance)
     style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
-    return device, _bootloader(config)
-
-
-def _bootloader(config: Config) -> Bootloader:
-    if config.environment == "file":
-        return FileEnvironment(config.environment_path)
-    return UBootEnvironment(config.environment_path)
+    return device, open_environment(config.environment, config.environment_path)
 
 
 def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
     chosen = Selection.parse(args.select) if args.select else None
     stream = Package(_open(args.package, device), device.config.state_dir)
-    return installer.decide(stream, device, HANDLERS, chosen, args.max_download)
+    dry_run = getattr(args, "dry_run", True)  # `plan` has no such option
+    return installer.decide(stream, device, HANDLERS, chosen, args.max_download, dry_run=dry_run)
 
 
 def _open(name: str, device: Device) -> Reader:

@@ -10,10 +10,12 @@ from typing import Final
 
 from ota import acceptance as acceptances
 from ota import board as boards
+from ota import commands, settings
 from ota import network as networks
-from ota import settings
 from ota.acceptance import Acceptance
 from ota.board import Board, Slot
+from ota.boot.environments import ENVIRONMENTS, NAMESPACE
+from ota.commands import Commands
 from ota.errors import ConfigError
 from ota.io.network import Network
 from ota.io.target import same_file
@@ -22,7 +24,14 @@ from ota.trust.signature import Trust
 DEFAULT_PATH: Final = Path("/etc/otakit/device.toml")
 HWREVISION: Final = Path("/etc/hwrevision")
 
-ENVIRONMENTS: Final = ("file", "uboot")
+
+@dataclass(frozen=True, slots=True)
+class Vars:
+    """Where the `vars` of packages are kept."""
+
+    environment: str  # one of ENVIRONMENTS
+    path: Path
+    namespace: str | None = None  # of packages that name none
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Config:
     script_s: int = 600  # seconds that a script of a package may take
     decryption_key: Path | None = None
     acceptance: Acceptance = field(default_factory=Acceptance)  # of versions
+    vars: Vars = field(default_factory=lambda: Vars("file", Path("/var/lib/otakit/vars")))
+    commands: Commands = field(default_factory=Commands)
 
 
 def load(path: Path) -> Config:
@@ -75,6 +86,8 @@ def load(path: Path) -> Config:
         script_s=script_s,
         decryption_key=_decrypt(table.table("decrypt")),
         acceptance=acceptances.parse(table.table("versions")),
+        vars=_vars(table.table("vars"), state_dir),
+        commands=commands.parse(table.table("commands"), script_s),
         seeds=table.files("seeds"),
     )
     table.done()
@@ -126,14 +139,31 @@ def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
     path = table.file("path", default)
     reboot = table.texts("reboot")
     table.done()
+    _prove_kind(environment, table.path, "boot.environment")
+    return environment, path, reboot
+
+
+def _vars(table: settings.Table, state_dir: Path) -> Vars:
+    environment = table.text("environment", "file")
+    default = {"file": str(state_dir / "vars"), "uboot": "/etc/fw_env.config"}.get(environment)
+    path, namespace = table.file("path", default), table.optional_text("namespace")
+    table.done()
+    _prove_kind(environment, table.path, "vars.environment")
+    if namespace is not None and not NAMESPACE.fullmatch(namespace):
+        raise ConfigError(
+            "config-value", f"{table.path}: vars.namespace", expected=NAMESPACE.pattern, found=namespace
+        )
+    return Vars(environment, path, namespace)
+
+
+def _prove_kind(environment: str, path: Path, key: str) -> None:
     if environment not in ENVIRONMENTS:
         raise ConfigError(
             "config-value",
-            f"{table.path}: boot.environment",
+            f"{path}: {key}",
             expected=f"one of {', '.join(ENVIRONMENTS)}",
             found=environment,
         )
-    return environment, path, reboot
 
 
 def _trust(table: settings.Table) -> Trust:

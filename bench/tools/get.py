@@ -56,6 +56,9 @@ ALL = (
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
+    # From 0.3.4 on they know namespaces.
+    Tool("fw_printenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_printenv", ("libubootenv-tool",)),
+    Tool("fw_setenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     Tool("mkenvimage", "2022+", STABLE, "usr/bin/mkenvimage", ("u-boot-tools",)),
     Tool("cpio", "2.13+", STABLE, "bin/cpio", ("cpio",)),
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
