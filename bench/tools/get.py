@@ -60,6 +60,9 @@ ALL = (
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
+    # From 0.3.4 on they know namespaces.
+    Tool("fw_printenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_printenv", ("libubootenv-tool",)),
+    Tool("fw_setenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     Tool("mkenvimage", "2022+", STABLE, "usr/bin/mkenvimage", ("u-boot-tools",)),
     Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
     Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
