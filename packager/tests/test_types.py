@@ -13,6 +13,8 @@ from ota.formats import cpio, description
 from ota.formats.description import Form
 from ota.formats.selection import Compression, Description, Entry, Section, Selection, select
 from ota.io.readers import blocks
+from packager import builders
+from packager.entries import KEYS
 from packager.tests import examples
 from packager.tests.conftest import Project
 from packager.tests.examples import ENTRIES, entry
@@ -214,6 +216,23 @@ def test_what_would_be_refused_or_passed_over_later_is_refused_before_anything_i
 def test_a_wrong_form_is_refused(project: Project) -> None:
     answer = project.build_release(RAW, 'format = "xml"')
     assert (answer.code, "libconfig or json" in answer.log) == ("config-value", True)
+
+
+def test_the_readme_names_every_type_with_its_sections_and_properties() -> None:
+    readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
+    rows = [line for line in readme.splitlines() if line.startswith("| `")]
+    for kind, row in TYPES.items():
+        line = next(line for line in rows if f"`{kind}`" in line.split("|")[1])
+        _, _, under, keys, properties, _ = line.split("|")
+        sections, _, payload = under.strip().partition(";")
+        found = set(KEYS) if sections == "anywhere" else set(sections.split(", "))
+        assert found == {key for key, section in KEYS.items() if section in row.sections}, kind
+        assert bool(payload) == (row.builder is None), kind
+        for name in row.needs:
+            assert f"`{name}`" in keys or row.is_for_slots, (kind, name)
+        for name in row.properties:
+            known = name.replace("[1-9][0-9]*", "1").replace("[0-9]+", "0")
+            assert f"`{known}`" in properties or name == row.base, (kind, name)
 
 
 def test_sections_are_all_there_are() -> None:
