@@ -120,7 +120,7 @@ def _type(table: Table, key: str) -> str:
         hint = f"its place is {' or '.join(places)}"
     else:
         try:
-            features.refuse_type(kind, "it")
+            features.refuse_type(kind, key)
         except UpdateError as error:
             hint = f"{error.what}; {error.hint}"
     raise ConfigError(

@@ -91,6 +91,45 @@ def test_all_attributes_arrive(project: Project) -> None:
     assert said == {f.name for f in fields(Entry)} - unsaid
 
 
+def test_what_differs_between_slots_adds_to_what_does_not(project: Project) -> None:
+    entries = (
+        '[[image]]\nname = "x"\ntype = "delta"\nfile = "v2.img"\nurl = "https://x.example/"\n'
+        'properties = { max-ranges = "10", source = "/dev/both" }\ndevice = "/dev/both-too"\n'
+        '[image.slots.b]\ndevice = "/dev/b"\nproperties = { source = "/dev/a", source-size = "1M" }\n'
+    )
+    assert project.build_release(entries, "switch = false").status == 0
+    found = {}
+    for mode in ("copy-a", "copy-b"):
+        (only,) = chosen(project.package, mode).entries
+        names = ("max-ranges", "source", "source-size", "chain")
+        found[mode] = (only.device, *map(only.property, names))
+    assert found == {
+        "copy-a": ("/dev/both-too", "10", "/dev/both", None, "raw"),
+        "copy-b": ("/dev/b", "10", "/dev/a", "1M", "raw"),
+    }
+
+
+def test_two_images_may_go_to_one_device_at_different_offsets(project: Project) -> None:
+    second = '[[image]]\nname = "x"\ntype = "raw"\nfile = "v2.img"\nlevel = 3\n'
+    assert project.build_release(f"{entry('raw')}\n{second}").status == 0
+    assert project.verify().status == 0
+    assert [found.offset for found in chosen(project.package).entries] == [3 << 30, 0]
+
+
+def test_whether_the_slot_is_started_follows_from_what_is_installed_or_is_said(project: Project) -> None:
+    def bootenv(entries: str, head: str = "") -> object:
+        assert project.build_release(entries, head).status == 0
+        return chosen(project.package).bootenv
+
+    own = ['[[file]]\nname = "x"\ntype = "rawfile"\nfile = "run.sh"\npath = "/x"\nfilesystem = "ext4"']
+    own += ['slots.a = { device = "/dev/mmcblk0p2" }', 'slots.b = { device = "/dev/mmcblk0p3" }']
+    assert bootenv("\n".join(own)) == {"boot_slot": "b"}
+    assert bootenv(entry("raw"), "switch = false") == {}
+    assert bootenv(entry("rawfile"), "switch = true") == {"boot_slot": "b"}
+    assert bootenv(entry("rawfile"), "switch = false") == {}
+    assert bootenv(entry("raw") + '\n[bootenv]\nboot_slot = "x"', "switch = false") == {"boot_slot": "x"}
+
+
 def test_entries_keep_their_order_and_partitions_come_first(project: Project) -> None:
     lines = [
         f'[[script]]\nname = "{name}"\ntype = "postinstall"\nfile = "run.sh"' for name in ("z", "a", "m")
