@@ -188,7 +188,9 @@ def make_delta(folder: Path) -> Path:
 
 
 def make_script(folder: Path) -> Path:
-    return written(folder / "payload.sh", iter([b"#!/bin/sh\nexit 0\n", *(b"#" * (1 << 20) for _ in range(1024))]))
+    return written(
+        folder / "payload.sh", iter([b"#!/bin/sh\nexit 0\n", *(b"#" * (1 << 20) for _ in range(1024))])
+    )
 
 
 def make_nothing(folder: Path) -> Path:
@@ -232,14 +234,29 @@ CASES: Final = (
     ),
     Case("archive", make_archive, "files", 'type = "archive"; path = "{folder}";', against_stock=True),
     Case("rawfile", make_plain, "files", 'type = "rawfile"; path = "{folder}/file";'),
-    Case("rdiff_image", make_delta, "images", 'type = "rdiff_image"; device = "{device}"; properties: {{ rdiffbase = "{other}"; }};'),
+    Case(
+        "rdiff_image",
+        make_delta,
+        "images",
+        'type = "rdiff_image"; device = "{device}"; properties: {{ rdiffbase = "{other}"; }};',
+    ),
     Case("rdiff_file", make_delta, "files", 'type = "rdiff_file"; path = "{folder}/base";'),
     Case("executor", make_plain, "images", 'type = "executor"; properties: {{ cmd = "cat >/dev/null"; }};'),
     Case("dummy", make_plain, "images", 'type = "dummy";'),
     Case("shellscript", make_script, "scripts", 'type = "shellscript";'),
     Case("bootloader", make_plain, "images", 'type = "bootloader";', refused=True),
-    Case("rawcopy", make_nothing, "scripts", 'type = "rawcopy"; device = "{device}"; properties: {{ copyfrom = "{other}"; type = "postinst"; }};'),
-    Case("readback", make_nothing, "scripts", 'type = "readback"; device = "{device}"; properties: {{ sha256 = "%s"; size = "1073741824"; }};'),
+    Case(
+        "rawcopy",
+        make_nothing,
+        "scripts",
+        'type = "rawcopy"; device = "{device}"; properties: {{ copyfrom = "{other}"; type = "postinst"; }};',
+    ),
+    Case(
+        "readback",
+        make_nothing,
+        "scripts",
+        'type = "readback"; device = "{device}"; properties: {{ sha256 = "%s"; size = "1073741824"; }};',
+    ),
 )
 
 
