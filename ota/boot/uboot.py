@@ -74,7 +74,13 @@ class UBootEnvironment:
         command = [program, "-c", str(self._config), *self._options, *arguments]
         try:
             done = subprocess.run(
-                command, input=script, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                command,
+                input=script,
+                capture_output=True,
+                timeout=TIMEOUT_S,
+                check=False,
+                encoding="utf-8",
+                errors="surrogateescape",
             )
         except FileNotFoundError as error:
             raise ConfigError("tool-missing", program, hint="install libubootenv-tool") from error
