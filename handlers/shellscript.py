@@ -61,7 +61,7 @@ def _job(entry: Entry, payload: Payload, device: Device, description: Descriptio
 
     def close() -> None:
         with suppress(OSError):  # what is left is removed the next time
-            path.unlink()
+            path.unlink(missing_ok=True)
             path.parent.rmdir()
 
     return Job(check=check, close=close)

@@ -40,7 +40,8 @@ def test_what_is_removed_may_be_absent(environment: Bootloader) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["with spaces and = signs", "run a; run b", "0x10", "'quoted'", "a\u2028b", "a\x85b", "\udcff"]
+    "value",
+    ["with spaces and = signs", "run a; run b", "0x10", "'quoted'", "a\u2028b", "a\x85b", "a\rb", "\udcff"],
 )
 def test_values_of_any_kind_are_kept(environment: Bootloader, value: str) -> None:
     environment.apply({"altbootcmd": value})

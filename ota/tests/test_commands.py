@@ -19,9 +19,8 @@ def package(world: World) -> Path:
 
 
 def configure(world: World, before: str = "", after: str = "") -> None:
-    lines = [
-        f'{name} = ["sh", "-c", "{text}"]' for name, text in (("before", before), ("after", after)) if text
-    ]
+    texts = {"before": before, "after": after}
+    lines = [f'{name} = ["sh", "-c", "{text}"]' for name, text in texts.items() if text]
     world.write_config(limits="limits.script_s = 1", z="[commands]\n" + "\n".join(lines))
 
 

@@ -16,9 +16,8 @@ KEPT = "count=3\nother=1\ntext=a = b\n"
 
 
 def package(world: World, variables: str = ALL, common: str = "") -> Path:
-    return world.make_package(
-        f'software = {{ version = "2.0"; hardware-compatibility: [ "1.0" ]; {common} vars: ( {variables} ); }}'
-    )
+    head = 'version = "2.0"; hardware-compatibility: [ "1.0" ];'
+    return world.make_package(f"software = {{ {head} {common} vars: ( {variables} ); }}")
 
 
 def test_they_are_kept_in_a_file_by_default(world: World) -> None:
@@ -90,10 +89,8 @@ def namespaces(world: World, tool: FindTool, monkeypatch: pytest.MonkeyPatch) ->
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     config = make_namespaces(world.folder, tool)
-    boot = f'boot = {{ environment = "uboot", path = "{config}" }}'
-    world.write_config(
-        boot=boot, vars=f'vars = {{ environment = "uboot", path = "{config}", namespace = "app" }}'
-    )
+    place = f'environment = "uboot", path = "{config}"'
+    world.write_config(boot=f"boot = {{ {place} }}", vars=f'vars = {{ {place}, namespace = "app" }}')
     return config
 
 
