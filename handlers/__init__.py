@@ -9,16 +9,35 @@ from collections.abc import Mapping
 from typing import Final
 
 from handlers.delta import delta
+from handlers.diskformat import diskformat
+from handlers.diskpart import diskpart
+from handlers.emmc_boot import emmc_boot, emmc_boot_toggle
+from handlers.gptpart import gptpart
+from handlers.gptswap import gptswap
 from handlers.raw import raw
 from handlers.rdiff_image import rdiff_image
+from handlers.readback import readback
+from handlers.toggleboot import toggleboot
+from handlers.uniqueuuid import uniqueuuid
 from ota.formats.selection import Section
 from ota.job import Row
 
 IMAGES: Final = frozenset({Section.IMAGES})
+PARTITIONS: Final = frozenset({Section.PARTITIONS})
+SCRIPTS: Final = frozenset({Section.SCRIPTS})
 DATA: Final = frozenset({Section.IMAGES, Section.FILES})
 
 HANDLERS: Final[Mapping[str, Row]] = {
     "delta": Row(delta, DATA),
+    "diskformat": Row(diskformat, PARTITIONS, has_data=False),
+    "diskpart": Row(diskpart, PARTITIONS, has_data=False),
+    "emmc_boot": Row(emmc_boot, SCRIPTS, has_data=False),
+    "emmc_boot_toggle": Row(emmc_boot_toggle, SCRIPTS, has_data=False),
+    "gptpart": Row(gptpart(raw), IMAGES),
+    "gptswap": Row(gptswap, SCRIPTS, has_data=False),
     "raw": Row(raw, IMAGES),
     "rdiff_image": Row(rdiff_image, IMAGES),
+    "readback": Row(readback, SCRIPTS, has_data=False),
+    "toggleboot": Row(toggleboot, SCRIPTS, has_data=False),
+    "uniqueuuid": Row(uniqueuuid, PARTITIONS, has_data=False),
 }

@@ -109,6 +109,11 @@ class DeviceError(OtaError):
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
         "mount-failed": "a file system cannot be mounted",
         "program-failed": "a program of this device failed",
+        "partition-table": "a disk cannot have the partition table that is described, or has another kind",
+        "partition-missing": "a disk has no such partition",
+        "partition-in-use": "a partition that is in use would be formatted, moved, cut or removed",
+        "uuid-taken": "a file system on this device has the UUID already",
+        "emmc-register": "an eMMC's boot partition cannot be read or set",
         "busy": "another ota command is running",
     }
 

@@ -165,17 +165,26 @@ def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:
 
 
 def _late(decision: Callable[[], Job]) -> Job:
-    """A job that is decided when it is run."""
+    """A job that is decided when it is run; what comes after that is as decided."""
+    decided: list[Job] = []
 
     def run() -> Cost:
         job = decision()
-        try:
-            job.check()
-            return job.run()
-        finally:
-            job.close()
+        decided.append(job)
+        job.check()
+        job.before()
+        return job.run()
 
-    return Job(run=run)
+    def each(step: Callable[[Job], None]) -> None:
+        for job in decided:
+            step(job)
+
+    return Job(
+        run=run,
+        after=lambda: each(lambda job: job.after()),
+        failed=lambda: each(lambda job: job.failed()),
+        close=lambda: each(lambda job: job.close()),
+    )
 
 
 def _refuse_doubled(jobs: tuple[Job, ...]) -> None:
