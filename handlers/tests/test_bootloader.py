@@ -8,7 +8,8 @@ import pytest
 
 from ota.boot.uboot import UBootEnvironment
 from ota.tests.media import make_uboot
-from ota.tests.world import FindTool, Outcome, World, sha256
+from ota.tests.vendor import FindTool
+from ota.tests.world import Outcome, World, sha256
 
 BEFORE = "boot_slot=a\nold=1\nolder=2\n"
 NO_OVERRIDE = 'properties: { nooverride = "true"; };'

@@ -12,7 +12,8 @@ from ota.boot.uboot import UBootEnvironment
 from ota.errors import ConfigError, DeviceError
 from ota.interfaces import Bootloader
 from ota.tests.media import COPY_SIZE, make_uboot
-from ota.tests.world import FindTool, World
+from ota.tests.vendor import FindTool
+from ota.tests.world import World
 
 
 @pytest.fixture(params=["file", "uboot"])

@@ -9,7 +9,8 @@ import pytest
 from ota.boot.file import FileEnvironment
 from ota.boot.uboot import UBootEnvironment
 from ota.tests.media import make_uboot
-from ota.tests.world import FindTool, World
+from ota.tests.vendor import FindTool
+from ota.tests.world import World
 
 ALL = '{ name = "count"; value = "3"; }, { name = "old"; value = ""; }, { name = "text"; value = "a = b"; }'
 KEPT = "count=3\nother=1\ntext=a = b\n"

@@ -172,7 +172,7 @@ def test_long_lengths_are_strings_in_json_and_marked_in_libconfig(project: Proje
 def test_devices_and_packager_agree_on_where_a_type_stands() -> None:
     for kind, handler in HANDLERS.items():
         assert TYPES[kind].sections == handler.sections, kind
-        assert (TYPES[kind].builder is not None) == handler.has_data, kind
+        assert TYPES[kind].builder is not None or not handler.has_data, kind
 
 
 RAW = '[[image]]\nname = "x"\ntype = "raw"\nfile = "v2.img"\n'
