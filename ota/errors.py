@@ -85,7 +85,8 @@ class UpdateError(OtaError):
         "header-unsupported": "the zchunk header uses a feature that an update may not",
         "delta-format": "the rdiff delta is malformed",
         "delta-base": "the rdiff base is not the one that the delta was made from",
-        "payload-format": "compressed payload is malformed",
+        "payload-format": "a compressed stream or an archive in the package is malformed",
+        "payload-unsafe": "an archive in the package holds what may not be unpacked",
         "result-mismatch": "what was written is not what the update describes",
         "over-budget": "the update would download more than allowed",
     }
@@ -108,6 +109,8 @@ class DeviceError(OtaError):
         "boot-environment": "the boot loader's environment cannot be read or written",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
         "mount-failed": "a file system cannot be mounted",
+        "path-unusable": "a file or folder that the update names cannot be used",
+        "file-system-full": "a file system has no room for what the update puts there",
         "program-failed": "a program of this device failed",
         "busy": "another ota command is running",
     }
