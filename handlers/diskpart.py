@@ -44,10 +44,10 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
     _refuse_formatted(disk, differs, layout, used)
 
     def check() -> None:
+        disks.check_writable(disk)
         program.require("partx", disks.PACKAGE)
         for step in layout.formats:
             filesystems.require(step.wanted)
-        partitions.check_writable(disk)
 
     def run() -> Cost:
         _forget(disk, device, new, layout)
