@@ -56,7 +56,17 @@ def make_ext4(world: World, slot: Path, tree: Path) -> None:
     """A file system of IMAGE_SIZE in a slot, with these files."""
     with slot.open("r+b") as file:
         file.write(bytes(IMAGE_SIZE))
-    command = [world.tool("mke2fs"), "-q", "-F", "-t", "ext4", "-d", tree, slot, f"{IMAGE_SIZE >> 10}k"]
+    command: list[str | Path] = [
+        world.tool("mke2fs"),
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-d",
+        tree,
+        slot,
+        f"{IMAGE_SIZE >> 10}k",
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 
