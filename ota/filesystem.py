@@ -21,7 +21,7 @@ from ota.io import inside, mount
 from ota.io.target import Target, is_mounted, same_file
 from ota.job import Span
 
-_PROGRAMS: Final = ("shellscript", "preinstall")  # what runs before everything else, and may do anything
+_PROGRAMS: Final = ("shellscript", "preinstall", "executor")  # they run before, and may do anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +187,12 @@ def _may_change(entry: Entry, device: Device, description: Description) -> bool:
 def _covers(other: Entry, entry: Entry, device: Device, place: Path | None) -> bool:
     """Whether another entry writes the whole device that an entry lies on, or a folder above it."""
     its = device.find(other.device).path if other.device else None
-    if its != place and not (its and place and same_file(its, place)):
-        return False
-    if other.path is None or (place and other.filesystem is None):
-        return place is not None
-    return PurePosixPath("/", entry.path or "").is_relative_to(PurePosixPath("/", other.path))
+    if its and place and not other.filesystem:
+        # As the kernel names partitions after their disk.
+        return same_file(its, place) or str(place.resolve()).startswith(str(its.resolve()))
+    is_same = its == place or bool(its and place and same_file(its, place))
+    above = PurePosixPath("/", other.path or "")
+    return is_same and bool(other.path) and PurePosixPath("/", entry.path or "").is_relative_to(above)
 
 
 def _wrong(entry: Entry, what: str, expected: str, found: str | None) -> UpdateError:

@@ -16,7 +16,7 @@ PRE, POST = {"type": "preinstall"}, {"type": "postinstall"}
 
 
 def copy(world: World, kind: str = "copy", **attributes: object) -> Outcome:
-    return install(world, scripts=entry(kind, **attributes))
+    return install(world, scripts=entry(kind, None, **attributes))
 
 
 def to_b(world: World, kind: str = "rawcopy", **properties: str) -> Outcome:

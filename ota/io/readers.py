@@ -127,7 +127,11 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(marker)
     decoder = zstandard.ZstdDecompressor(max_window_size=memory)
     held = b""
-    chained = cast(IO[bytes], _Chain(source, io.BytesIO(frame)))  # of a file, the library needs `read` alone
+    first = source.read(BLOCK)
+    if not first:
+        raise EOFError("it is empty")
+    whole = _Chain(_Chain(io.BytesIO(first), source), io.BytesIO(frame))
+    chained = cast(IO[bytes], whole)  # of a file, the library needs `read` alone
     with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
         while data := stream.read(BLOCK):
             held += data

@@ -233,18 +233,18 @@ def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bo
     mounted = {line.split()[2] for line in lines}
     if stat.S_ISBLK(status.st_mode):
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" in mounted
-    return any(_read(device / "dev") in mounted for device in loops(path))
+    return any(_line(device / "dev") in mounted for device in loops(path))
 
 
 def loops(path: Path) -> list[Path]:
     """The loop devices over a file, as folders of sysfs."""
     backing = str(path.resolve())
     devices = Path("/sys/block").glob("loop*")
-    return [device for device in devices if _read(device / "loop/backing_file") == backing]
+    return [device for device in devices if _line(device / "loop/backing_file") == backing]
 
 
-def _read(attribute: Path) -> str | None:
-    """A line of sysfs; None where it is not there, or goes at this moment."""
+def _line(attribute: Path) -> str | None:
+    """What sysfs says; None where it is not there, or goes at this moment."""
     try:
         return attribute.read_text().rstrip("\n")
     except OSError:
