@@ -194,6 +194,12 @@ def test_it_is_called_as_swupdate_calls_it(
     assert caplog.messages[-2:] == ["one: info", "one: warn"]
 
 
+def test_its_name_may_be_of_several_words(scripts: Scripts) -> None:
+    scripts.add("a script; exit 1", f'echo "$1" >>{scripts.log}')
+    assert scripts.world.ota("install", scripts.package()).status == 0
+    assert scripts.said() == ["preinst", "postinst"]
+
+
 def test_scripts_of_a_package_find_each_other(scripts: Scripts) -> None:
     scripts.add("one", f'. "$(dirname "$0")/common"; note {scripts.log}', "preinstall")
     scripts.add("common", 'note() { echo "noted" >>"$1"; }', "postinstall")
