@@ -95,7 +95,7 @@ class _Service:
         monitor = Monitor(desk.tell, request)
         try:
             asked.stream.begin(messages.answer())
-            with _lines_to(monitor):
+            with lines_to(monitor):
                 device = self._watched(monitor)
                 update = self._do_install(request, asked.stream, device, monitor.decided)
             self._is_reboot_due = not request.dry_run and update.description.reboot is not False
@@ -179,7 +179,7 @@ def _state(value: str) -> str:
 
 
 @contextlib.contextmanager
-def _lines_to(monitor: Monitor) -> Iterator[None]:
+def lines_to(monitor: Monitor) -> Iterator[None]:
     """What is logged meanwhile is told too."""
     feed = logging.Handler()
     feed.emit = monitor.line  # type: ignore[method-assign]  # the one method that a handler must have

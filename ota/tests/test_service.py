@@ -367,6 +367,22 @@ def test_a_second_service_is_refused_and_a_dead_ones_sockets_are_taken_over(worl
         assert service.is_idle()
 
 
+def test_a_service_that_has_no_time_is_not_taken_for_dead(world: World) -> None:
+    path = world.folder / "sockinstctrl"
+    world.write_config(service='service.folder = "."')
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as opened:
+        listening.bind(str(path))
+        listening.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = opened.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        assert world.ota("serve").code == "service-socket"
+        assert path.is_socket()
+    path.unlink()
+
+
 def test_what_is_not_a_socket_is_left_alone(world: World) -> None:
     (world.folder / "file").mkdir(exist_ok=True)
     (world.folder / "file/sockinstctrl").write_text("precious")

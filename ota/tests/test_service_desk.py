@@ -171,19 +171,31 @@ def test_what_nobody_asks_for_is_forgotten(desk: Desk, tmp_path: Path) -> None:
 
 def test_who_comes_late_is_told_how_it_stands(desk: Desk, tmp_path: Path) -> None:
     begin(desk, tmp_path).close()
-    desk.tell(Progress(State.FAILURE))
-    until(lambda: bool(late(tmp_path)))
-    desk.tell(IDLE)
-    until(lambda: not late(tmp_path))
+    for told, expected in ((Progress(State.RUN), State.RUN), (Progress(State.FAILURE), State.FAILURE)):
+        desk.tell(told)
+        status(tmp_path)  # by now it was told
+        with watch(tmp_path) as late:
+            assert next(states(late)) is expected
 
 
-def late(tmp_path: Path) -> bytes:
-    with watch(tmp_path) as watching:
-        watching.settimeout(0.05)
-        try:
-            return watching.recv(4096)
-        except TimeoutError:
-            return b""
+def test_who_comes_later_is_told_nothing_of_what_is_over(desk: Desk, tmp_path: Path) -> None:
+    begin(desk, tmp_path).close()
+    for told in (Progress(State.FAILURE), IDLE, Progress(State.DONE)):
+        desk.tell(told)
+    status(tmp_path)
+    with watch(tmp_path) as late:
+        late.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+
+
+def test_an_installation_begins_with_its_own_notices(desk: Desk, tmp_path: Path) -> None:
+    desk.tell(Notice(State.FAILURE, Level.ERROR, "of another one"))
+    status_before = status(tmp_path)
+    desk.tell(Notice(State.FAILURE, Level.ERROR, "of another one"))
+    begin(desk, tmp_path).close()
+    assert status_before in ((State.FAILURE, "of another one"), (State.IDLE, ""))
+    assert status(tmp_path) == (State.RUN, "")
 
 
 def test_dead_and_slow_watchers_hold_up_nobody(desk: Desk, tmp_path: Path) -> None:
