@@ -24,9 +24,8 @@ from ota import config as configuration
 from ota import folder, installer, package, settings, slotsync
 from ota.acceptance import Rules
 from ota.board import Slot
-from ota.boot.file import FileEnvironment
+from ota.boot.environments import open_environment
 from ota.boot.state import RECOVERY_STATUS, USTATE
-from ota.boot.uboot import UBootEnvironment
 from ota.config import Config
 from ota.device import Device
 from ota.errors import FAMILIES, ConfigError, DeviceError, OtaError
@@ -171,7 +170,10 @@ def run_serve(args: argparse.Namespace, answer: Answer) -> None:
         package = Package(stream, told.config.state_dir)
 
         def decide() -> installer.Update:
-            return watch(installer.decide(package, told, HANDLERS, request.selection, None))
+            decided = installer.decide(
+                package, told, HANDLERS, request.selection, None, dry_run=request.dry_run
+            )
+            return watch(decided)
 
         return _install(told, bootloader, decide, {}, dry_run=request.dry_run)
 
@@ -261,13 +263,7 @@ def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = replace(config, acceptance=acceptance)
     style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
-    return device, _bootloader(config)
-
-
-def _bootloader(config: Config) -> Bootloader:
-    if config.environment == "file":
-        return FileEnvironment(config.environment_path)
-    return UBootEnvironment(config.environment_path)
+    return device, open_environment(config.environment, config.environment_path)
 
 
 def _install(
@@ -307,7 +303,8 @@ def _reboot(config: Config) -> bool:
 def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
     chosen = Selection.parse(args.select) if args.select else None
     stream = Package(_open(args.package, device, chosen), device.config.state_dir)
-    return installer.decide(stream, device, HANDLERS, chosen, args.max_download)
+    dry_run = getattr(args, "dry_run", True)  # `plan` has no such option
+    return installer.decide(stream, device, HANDLERS, chosen, args.max_download, dry_run=dry_run)
 
 
 def _open(name: str, device: Device, chosen: Selection | None) -> Reader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -55,6 +56,18 @@ def tool(*command: str | Path, feed: Iterable[bytes] = ()) -> str:
     return ended.output
 
 
+def require(name: str, package: str) -> None:
+    """Refuse where a program that will be needed is not installed.
+
+    Raises:
+        ConfigError: "tool-missing".
+    """
+    if shutil.which(name) is None:
+        raise ConfigError(
+            "tool-missing", f"{name} is not installed", hint=f"on Debian it is in the package {package}"
+        )
+
+
 def run(
     command: Sequence[str | Path],
     *,
@@ -62,6 +75,7 @@ def run(
     feed: Iterable[bytes] = (),
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    name: str | None = None,
 ) -> Ended:
     """Run a program in a process group of its own.
 
@@ -74,6 +88,7 @@ def run(
         feed: its standard input; it may end before it has taken all of it.
         environment: instead of ours.
         folder: where it runs.
+        name: what it is called in the log.
 
     Raises:
         ConfigError: "tool-missing".
@@ -101,7 +116,7 @@ def run(
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     for line in output.splitlines():
-        _log.info("%s: %s", Path(words[0]).name, line)
+        _log.info("%s: %s", name or Path(words[0]).name, line)
     return Ended(status, output)
 
 
