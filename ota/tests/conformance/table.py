@@ -1,0 +1,15 @@
+"""All rows, in the order of the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ota.tests.conformance.attributes import ATTRIBUTES
+from ota.tests.conformance.case import Case, Stock
+
+CASES: Final[tuple[Case, ...]] = (*ATTRIBUTES,)
+
+
+def needs_reason(case: Case) -> bool:
+    """Whether the programs part."""
+    return bool(case.differs) or (case.stock is Stock.INSTALLED) != (case.code is None)
