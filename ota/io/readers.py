@@ -112,7 +112,10 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(marker)
     decoder = zstandard.ZstdDecompressor(max_window_size=memory)
     held = b""
-    chained = cast(IO[bytes], _Chain(source, frame))  # of a file, the library needs `read` alone
+    first = source.read(BLOCK)
+    if not first:
+        raise EOFError("it is empty")
+    chained = cast(IO[bytes], _Chain(first, source, frame))  # of a file, the library needs `read` alone
     with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
         while data := stream.read(BLOCK):
             held += data
@@ -138,14 +141,15 @@ def _lz4(source: Reader, _memory: int) -> Iterator[bytes]:
 
 
 class _Chain:
-    """A reader followed by some last bytes."""
+    """A reader between some first bytes and some last."""
 
-    def __init__(self, source: Reader, last: bytes) -> None:
+    def __init__(self, first: bytes, source: Reader, last: bytes) -> None:
+        self._first = io.BytesIO(first)
         self._source = source
         self._last = io.BytesIO(last)
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._source.read(size) or self._last.read(size)
+        return self._first.read(size) or self._source.read(size) or self._last.read(size)
 
 
 _DECODERS: Final = {
