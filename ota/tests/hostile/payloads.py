@@ -27,7 +27,9 @@ from ota.tests.hostile.case import (
 )  # fmt: skip
 
 _BOMB: Final = 16 * SLOT_SIZE  # bytes, from some KiB
-_STREAMED: Final = "what a stream becomes is known when it was unpacked; what its properties say is tried first"
+_STREAMED: Final = (
+    "what a stream becomes is known when it was unpacked; what its properties say is tried first"
+)
 _RESULT: Final = "that literal bytes are wrong shows in the result"
 
 _COMPRESS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
@@ -186,7 +188,12 @@ _GOOD: Final = _MAGIC + _copy(0, 8192) + _literal(PAYLOAD) + _END
 def _delta(name: str, delta: bytes, code: str, stock: Stock, when: When = When.FIRST, late: str = "",
            more: str = f'rdiffbase = "{RUNNING}";') -> Case:  # fmt: skip
     return Case(
-        name, package(image(f"properties: {{ {more} }};", kind="rdiff_image"), a=delta), code, stock, when, late
+        name,
+        package(image(f"properties: {{ {more} }};", kind="rdiff_image"), a=delta),
+        code,
+        stock,
+        when,
+        late,
     )
 
 
@@ -238,7 +245,9 @@ def _header(*chunks: tuple[int, int], count: int | None = None, flags: int = 4, 
     digests = [hashlib.sha256(bytes(n)).digest()[:size] for n, _ in enumerate(chunks, 1)]
     twice = 2 if flags & 4 else 1
     rows = [bytes(size) * twice + _integer(0) * 2]
-    rows += [digest * twice + _integer(a) + _integer(b) for digest, (a, b) in zip(digests, chunks, strict=True)]
+    rows += [
+        digest * twice + _integer(a) + _integer(b) for digest, (a, b) in zip(digests, chunks, strict=True)
+    ]
     index = _integer(hash_type) + _integer(len(rows) if count is None else count) + b"".join(rows)
     body = bytes(32) + _integer(flags) + _integer(0)
     body += _integer(len(index) if index_size is None else index_size) + index + _integer(0)

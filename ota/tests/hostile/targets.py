@@ -22,7 +22,9 @@ from ota.tests.hostile.case import (
 )  # fmt: skip
 
 _LINKED: Final = "mkdir -p /dev/disk/by-partlabel; ln -s ../../mmcblk0p2 /dev/disk/by-partlabel/rootfs-a; "
-_LINKED_SLOT: Final = "mkdir -p /dev/disk/by-partlabel; ln -s ../../mmcblk0p3 /dev/disk/by-partlabel/rootfs-b; "
+_LINKED_SLOT: Final = (
+    "mkdir -p /dev/disk/by-partlabel; ln -s ../../mmcblk0p3 /dev/disk/by-partlabel/rootfs-b; "
+)
 _ALIAS: Final = "mknod /dev/alias b $(stat -c '0x%t 0x%T' /dev/{}); "
 _MOUNTED: Final = f"mkdir /srv/data; mount -o ro {DATA} /srv/data; "
 
