@@ -88,8 +88,11 @@ class UpdateError(OtaError):
         "delta-format": "the rdiff delta is malformed",
         "delta-base": "the rdiff base is not the one that the delta was made from",
         "payload-format": "compressed payload is malformed",
+        "bootenv-format": "a file of boot loader variables breaks its rules",
+        "script-failed": "a script or command of the package failed, or did not end in time",
         "result-mismatch": "what was written is not what the update describes",
         "over-budget": "the update would download more than allowed",
+        "folder-empty": "the folder has no package for this device",
     }
 
 
@@ -109,9 +112,12 @@ class DeviceError(OtaError):
         "disk-full": "no space left where the agent keeps its state",
         "boot-environment": "the boot loader's environment cannot be read or written",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
+        "state-noexec": "a script cannot run in the folder where the agent keeps its state",
         "mount-failed": "a file system cannot be mounted",
         "program-failed": "a program of this device failed",
+        "command-refused": "the operator's command before an update did not allow it",
         "busy": "another ota command is running",
+        "service-socket": "the service's sockets cannot be made, or another service has them",
     }
 
 

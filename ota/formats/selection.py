@@ -11,7 +11,6 @@ Unknown attributes are ignored, as there.
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from ota.formats import attributes, features
 from ota.formats.attributes import refuse
 from ota.formats.description import MAX_SIZE, Tree
 from ota.formats.links import Path, View
+from ota.formats.variables import fault
 
 ROOT: Final = "software"
 
@@ -283,9 +283,8 @@ def _variables(view: View, section: str) -> dict[str, str]:
         _refuse_lua(element, where)
         name = attributes.text(element.get("name"), where) or refuse(f"{section}: a variable without name")
         value = attributes.text(element.get("value"), f"{where}: value") or ""
-        # They become lines `name=value` for the boot loader's tools.
-        if re.search(r"[=\s\x00-\x1f]", name) or re.search(r"[\x00-\x1f]", value):
-            refuse(f"{where} holds a control character, or its name a blank or '='", found=value)
+        if reason := fault(name, value):
+            refuse(f"{where}: {reason}", found=value)
         variables.setdefault(name, value)  # of two SWUpdate takes the first as well
     return variables
 

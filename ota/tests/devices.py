@@ -76,16 +76,20 @@ class Device:
         return bytes(data)
 
     def _variables(self) -> dict[str, object]:
-        config = self.folder / "look.config"
-        config.write_text(_environment_config(self.case.environment, self.folder))
-        spaces = {Environment.NAMESPACES: ["uboot", "app"], Environment.NONE: []}
-        found: dict[str, object] = {}
-        for space in spaces.get(self.case.environment, [""]):
-            command: list[str | Path] = ["fw_printenv", "-c", config, *(["-m", space] if space else [])]
-            lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-            pairs = (line.partition("=") for line in lines)
-            found |= {f"{space}:{name}" if space else name: value for name, _, value in pairs}
-        return found
+        """Of every environment that the row has; names of the second have "app:" in front."""
+        if self.case.environment is Environment.NONE:
+            return {}
+        if self.case.environment is Environment.NAMESPACES:
+            app = self._printed(_plain_config(self.folder / "app.env", copies=1))
+            single = self._printed(_plain_config(self.folder / "single.env", copies=1))
+            return single | {f"app:{name}": value for name, value in app.items()}
+        return self._printed(_environment_config(self.case.environment, self.folder))
+
+    def _printed(self, config: str) -> dict[str, object]:
+        (self.folder / "look.config").write_text(config)
+        command: list[str | Path] = ["fw_printenv", "-c", self.folder / "look.config"]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     def _nodes(self) -> dict[str, Path]:
         """Disks and their partitions."""
@@ -198,8 +202,13 @@ def _environment_config(environment: Environment, home: Path) -> str:
         entry = "{}:\n  size: {}\n  devices:\n    - path: {}\n      offset: 0x0\n"
         return entry.format("uboot", size, home / "single.env") + entry.format("app", size, home / "app.env")
     if environment is Environment.SINGLE:
-        return f"{home}/single.env 0x0 {size}\n"
-    return f"{home}/redundant.env 0x0 {size}\n{home}/redundant.env {size} {size}\n"
+        return _plain_config(home / "single.env", copies=1)
+    return _plain_config(home / "redundant.env", copies=2)
+
+
+def _plain_config(file: Path, copies: int) -> str:
+    size = _ENVIRONMENT_SIZE
+    return "".join(f"{file} {number * size:#x} {size:#x}\n" for number in range(copies))
 
 
 def _make_tree(folder: Path) -> None:

@@ -31,8 +31,10 @@ ARROWS: dict[str, set[str]] = {
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
     "ota.acceptance": {"ota.errors", "ota.formats", "ota.settings"},
+    "ota.commands": {"ota.errors", "ota.settings", "ota.io"},
     "ota.config": {
-        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.network", "ota.io", "ota.trust",
+        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.boot", "ota.commands",
+        "ota.network", "ota.io", "ota.trust",
     },
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
@@ -45,8 +47,14 @@ ARROWS: dict[str, set[str]] = {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
     "ota.installer": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance", "ota.device",
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance",
+        "ota.commands", "ota.device",
         "ota.job", "ota.package",
+    },
+    "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.installer"},
+    "ota.service": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.device", "ota.job",
+        "ota.installer",
     },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},

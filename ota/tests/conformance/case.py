@@ -23,6 +23,7 @@ VERSIONS: Final = "sw-versions"
 
 DISK_SIZE: Final = 20 << 20  # bytes, of each disk
 SLOT: Final = "/dev/mmcblk0p3"
+SLOT_SIZE: Final = 4 << 20  # bytes
 # AES-256 key and initial vector, as in the file for `swupdate -K`.
 KEY: Final = f"{'0123456789abcdef' * 4} {'fedcba9876543210' * 2}\n"
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from ota.tests.conformance.attributes import ATTRIBUTES
 from ota.tests.conformance.case import Case, Stock
+from ota.tests.conformance.search import SEARCH
 
-CASES: Final[tuple[Case, ...]] = (*ATTRIBUTES,)
+CASES: Final[tuple[Case, ...]] = (*SEARCH, *ATTRIBUTES)
 
 
 def needs_reason(case: Case) -> bool:
