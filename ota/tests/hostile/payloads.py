@@ -7,6 +7,7 @@ import hashlib
 import lzma
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import lz4.frame
@@ -35,8 +36,8 @@ _RESULT: Final = "that literal bytes are wrong shows in the result"
 _COMPRESS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "zlib": gzip.compress,
     "xz": lzma.compress,
-    "zstd": zstandard.compress,
-    "lz4": lz4.frame.compress,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+    "lz4": partial(lz4.frame.compress, content_checksum=True),
 }
 # Debian's build has neither xz nor lz4, and refuses the word.
 _ABSENT: Final = ("xz", "lz4")
@@ -105,7 +106,7 @@ _COMPRESSIONS: Final = (
         f'properties: {{ image-size = "{_BOMB}"; }};',
         code="slot-size",
     ),
-    *_of_each("damaged", _damaged, {"zlib": Stock.SPOILS}, code="payload-format"),
+    *_of_each("damaged", _damaged, {"zlib": Stock.REFUSES}, code="payload-format"),
     *_of_each(
         "cut short",
         lambda word: _COMPRESS[word](PAYLOAD)[:-9],
@@ -277,7 +278,7 @@ _HEADERS: Final = (
     _chunked("chunks without length", _header((0, 0), (0, 0)), "header-format", Stock.REFUSES),
     _chunked("chunks that do not add up to the image", _FINE, "header-format", Stock.REFUSES,
              f'{_URL} image-size = "3001";'),
-    _chunked("an image larger than the slot", _header(*[(9, 1 << 20)] * 5), "slot-size", Stock.REFUSES),
+    _chunked("chunks of more than the slot", _header(*[(9, 1 << 20)] * 5), "slot-size", Stock.REFUSES),
     _chunked("an image of many TiB", _header(*[(9, 60 << 20)] * 100_000), "slot-size", Stock.REFUSES),
     _chunked("digests of coded bytes only", _header((9, 9), flags=0), "header-unsupported", Stock.REFUSES),
     _chunked("SHA-1 digests", _header((9, 9), flags=0, hash_type=0), "header-unsupported", Stock.REFUSES),

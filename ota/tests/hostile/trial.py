@@ -38,7 +38,7 @@ look() {{ cut -d" " -f5 /proc/self/mountinfo; cat /sys/block/loop*/loop/backing_
 look > /srv/before
 ({_LIMITS}; exec "$@")
 status=$?
-look | diff /srv/before - | grep "^[<>]" > /srv/left
+look | diff /srv/before - | grep "^>" > /srv/left
 rm /srv/before
 for process in /proc/[0-9]*; do
     [ $process = /proc/1 ] || [ $process = /proc/$$ ] || ! grep -q "^State:.[^Z]" $process/status ||
@@ -54,9 +54,14 @@ state_dir = "state"
 running.slot = "a"
 boot.path = "fw_env.config"
 trust.certificates = ["signer.pem"]
+network.retries = 1
+"""
+_STOCK: Final = """\
+globals: { fwenv-config-location = "/srv/fw_env.config"; };
+delta: { nocheckcert = false; retry = 1; retrywait = 1; };
 """
 # Files that the agent keeps: what it did, what slots hold, what seeds hold.
-_KEPT: Final = ("lock", "last.json", "manifests", "seeds")
+_KEPT: Final = ("lock", "last.json", "slots", "seeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,7 @@ class Trial:
         """Install with the real SWUpdate."""
         command: list[str | Path] = [self._tool(SWUPDATE), "-v", "-f", "swupdate.cfg", "-B", "uboot"]
         command += ["-k", "signer.pem", "-H", "demo:1.0", *(["-K", "aes.key"] if case.key else [])]
-        config = 'globals: { fwenv-config-location = "/srv/fw_env.config"; };\n'
-        with self._device(package, {"swupdate.cfg": config}) as device:
+        with self._device(package, {"swupdate.cfg": _STOCK}) as device:
             command += [*case.options, "-i", "update.swu"]
             return _run(device, case, command, {}, STOCK_S)
 
