@@ -44,6 +44,8 @@ class Target:
         flags = os.O_CLOEXEC | (os.O_RDWR | os.O_EXCL if writable else os.O_RDONLY)
         try:
             mode = path.stat().st_mode
+            if not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):  # opening a pipe would wait for its other end
+                raise DeviceError("slot-unreadable", f"{path} is neither a block device nor a file")
             self._fd = os.open(path, flags if stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
         except OSError as error:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
