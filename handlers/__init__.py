@@ -10,15 +10,24 @@ from typing import Final
 
 from handlers.bootloader import bootloader
 from handlers.delta import delta
+from handlers.diskformat import diskformat
+from handlers.diskpart import diskpart
 from handlers.dummy import dummy
+from handlers.emmc_boot import emmc_boot, emmc_boot_toggle
 from handlers.executor import executor
+from handlers.gptpart import gptpart
+from handlers.gptswap import gptswap
 from handlers.raw import raw
 from handlers.rdiff_image import rdiff_image
+from handlers.readback import readback
 from handlers.shellscript import postinstall, preinstall, shellscript
+from handlers.toggleboot import toggleboot
+from handlers.uniqueuuid import uniqueuuid
 from ota.formats.selection import Section
 from ota.job import Row
 
 IMAGES: Final = frozenset({Section.IMAGES})
+PARTITIONS: Final = frozenset({Section.PARTITIONS})
 DATA: Final = frozenset({Section.IMAGES, Section.FILES})
 SCRIPTS: Final = frozenset({Section.SCRIPTS})
 ANYWHERE: Final = frozenset(Section)
@@ -26,12 +35,21 @@ ANYWHERE: Final = frozenset(Section)
 HANDLERS: Final[Mapping[str, Row]] = {
     "bootloader": Row(bootloader, IMAGES),
     "delta": Row(delta, DATA),
+    "diskformat": Row(diskformat, PARTITIONS, has_data=False),
+    "diskpart": Row(diskpart, PARTITIONS, has_data=False),
     "dummy": Row(dummy, ANYWHERE, has_data=False),
+    "emmc_boot": Row(emmc_boot, SCRIPTS, has_data=False),
+    "emmc_boot_toggle": Row(emmc_boot_toggle, SCRIPTS, has_data=False),
     "executor": Row(executor, IMAGES),
+    "gptpart": Row(gptpart(raw), IMAGES),
+    "gptswap": Row(gptswap, SCRIPTS, has_data=False),
     "postinstall": Row(postinstall, SCRIPTS),
     "preinstall": Row(preinstall, SCRIPTS),
     "raw": Row(raw, IMAGES),
     "rdiff_image": Row(rdiff_image, IMAGES),
+    "readback": Row(readback, SCRIPTS, has_data=False),
     "shellscript": Row(shellscript, SCRIPTS),
+    "toggleboot": Row(toggleboot, SCRIPTS, has_data=False),
     "uboot": Row(bootloader, IMAGES),
+    "uniqueuuid": Row(uniqueuuid, PARTITIONS, has_data=False),
 }

@@ -116,6 +116,11 @@ class DeviceError(OtaError):
         "mount-failed": "a file system cannot be mounted",
         "program-failed": "a program of this device failed",
         "command-refused": "the operator's command before an update did not allow it",
+        "partition-table": "a disk cannot have the partition table that is described, or has another kind",
+        "partition-missing": "a disk has no such partition",
+        "partition-in-use": "a partition that is in use would be formatted, moved, cut or removed",
+        "uuid-taken": "a file system on this device has the UUID already",
+        "emmc-register": "an eMMC's boot partition cannot be read or set",
         "busy": "another ota command is running",
         "service-socket": "the service's sockets cannot be made, or another service has them",
     }

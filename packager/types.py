@@ -178,7 +178,7 @@ def said_in_vain(entry: Entry) -> str | None:
             return f"property {name} means nothing to type {entry.type}, which knows {names}"
         for value in values:
             if not re.fullmatch(patterns[0], value, re.DOTALL):
-                return f"property {name} is {value!r}, and no {patterns[0]}"
+                return f"property {name}: {value!r} is not {patterns[0]}"
     return None
 
 

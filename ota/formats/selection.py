@@ -110,6 +110,17 @@ class Entry:
         values = self.properties.get(name)
         return values[-1] if values else None
 
+    def flag(self, name: str) -> bool:
+        """A property that is "true" or "false"; false where it is not there.
+
+        Raises:
+            UpdateError: "description-content". SWUpdate takes any other word for "false".
+        """
+        word = self.property(name)
+        if word not in (None, "true", "TRUE", "false", "FALSE"):
+            refuse(f"{self.label}: property {name}", expected="true or false", found=word)
+        return word in ("true", "TRUE")
+
 
 @dataclass(frozen=True, slots=True)
 class Description:

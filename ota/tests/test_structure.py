@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
+    "ota.layout": {"ota.errors", "ota.formats", "ota.io"},
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
@@ -60,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io", "ota.sync",
-        "ota.device", "ota.job", "ota.slotsync",
+        "ota.device", "ota.job", "ota.layout", "ota.slotsync",
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",

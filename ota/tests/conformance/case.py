@@ -127,7 +127,7 @@ class Case:
 
 def whole(text: str) -> str:
     """The sw-description that a row's text stands for."""
-    if text.lstrip().startswith(("software", "{")):
+    if text.lstrip().startswith(("software", "firmware", "{")):
         return text
     return f'software = {{ version = "1.0"; hardware-compatibility: [ "1.0" ]; {text} }};'
 

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Final
 
 from ota.tests.conformance.case import (
-    DATA, DISK, FOLDER, Case, Environment, Stock, image, images, in_json,
+    DATA,
+    DISK,
+    FOLDER,
+    Case,
+    Environment,
+    Stock,
+    image,
+    images,
+    in_json,
 )  # fmt: skip
 
 # From the most to the least preferred; {} is what stands there.
@@ -92,13 +100,13 @@ def _fields() -> Iterator[Case]:
                 first, others = (right, wrong) if good else (wrong, right)
                 if not good and not lower:
                     others = ""
-                parts = {where: others for where in lower}
+                parts = dict.fromkeys(lower, others)
                 parts[place] = first + body
                 if place != "root":
                     parts["root"] = parts.get("root", "") + other
                 else:
                     parts["root"] += other
-                refused = {"hardware-compatibility": "hardware-mismatch", "version": "version-range"}[name]
+                refused = {"hardware-compatibility": "hardware-mismatch", "version": "version-refused"}[name]
                 yield Case(
                     "search order",
                     f"{name} in {place}, {'right' if good else 'wrong'}",
@@ -109,7 +117,7 @@ def _fields() -> Iterator[Case]:
                     options=(*options, "--no-downgrading", "1.0"),
                 )
         for marker in ("bootloader_transaction_marker", "bootloader_state_marker"):
-            parts = {where: f"{marker} = true;" for where in lower}
+            parts = dict.fromkeys(lower, f"{marker} = true;")
             parts[place] = f"{marker} = false;" + body
             yield Case(
                 "search order",
@@ -124,7 +132,7 @@ def _root(text: str) -> str:
     return f"software = {{ {_COMMON} {text} }};"
 
 
-_B: Final = image(name="b")
+_B: Final = image("offset = 1048576;", name="b")
 _LINK_MEMBERS: Final = {"a": DATA, "b": b"b" * 7000}
 
 
@@ -132,40 +140,54 @@ def _link(name: str, text: str, **more: object) -> Case:
     return Case("links", name, _root(text), _LINK_MEMBERS, **more)  # type: ignore[arg-type]
 
 
+_FREED: Final = "as its documentation has it; 2024.12 frees the path that it goes on to use"
+_COMMON_LIST: Final = f"common: ( {image()} );"
+_FILE: Final = '{ filename = "a"; sha256 = "@a"; path = "/mnt/etc/found"; }'
+
+
+def _linked(ref: str) -> str:
+    return f'{{ ref = "{ref}"; }}'
+
+
 _LINKS: Final = (
-    _link("group of a mode", f'stable = {{ copy-a = {{ {images(image())} }}; copy-b = {{ ref = "#./copy-a"; }}; }};',
-          options=_SELECT),
-    _link("mode from another set", f'other = {{ m = {{ {images(image())} }}; }}; stable = {{ copy-b = {{ ref = "#./../other/m"; }}; }};',
-          options=_SELECT),
-    _link("list of elements, ./", f'images: ( {{ ref = "#./common"; }} ); common: ( {image()}, {_B.replace("raw", "raw")} );'),
-    _link("list of elements, ./../", f'stable = {{ copy-b = {{ images: ( {{ ref = "#./../common"; }} ); }}; common: ( {image()} ); }};',
-          options=_SELECT),
-    _link("an element between others", f'images: ( {image("offset = 65536;", name="b")}, {{ ref = "#./common"; }}, {image("offset = 4096;", name="b")} ); common: ( {image()} );'),
-    _link("absolute", f'images: ( {{ ref = "#/software/common"; }} ); common: ( {image()} );'),
-    _link("section as a group with a link", f'images: {{ ref = "#./common"; }}; common: ( {image()} );'),
-    _link("of bootenv", f'{images(image())} bootenv: ( {{ ref = "#./common"; }} ); common: ( {{ name = "found"; value = "x"; }} );'),
-    _link("of files", 'files: ( { ref = "#./common"; } ); common: ( { filename = "a"; sha256 = "@a"; path = "/mnt/etc/found"; } );',
-          changes=(FOLDER,)),
-    _link("chain of three", f'images: ( {{ ref = "#./one"; }} ); one: ( {{ ref = "#./two"; }} ); two: ( {{ ref = "#./three"; }} ); three: ( {image()} );'),
-    _link("nowhere", f'images: ( {{ ref = "#./gone"; }}, {image()} );',
-          code="description-content", reason="something was meant to be installed; stock passes over it"),
-    _link("without #", f'images: ( {{ ref = "./common"; }} ); common: ( {image()} );',
-          stock=Stock.REFUSED, code="description-content"),
-    _link("to itself", 'images: ( { ref = "#./images"; } );', stock=Stock.CRASHES, code="description-content"),
+    _link("group of a mode",
+          f"stable = {{ copy-a = {{ {images(image())} }}; copy-b = {_linked('#./copy-a')}; }};",
+          options=_SELECT, stock=Stock.REFUSED, twin=_root(images(image())), reason=_FREED),
+    _link("mode of another set",
+          f"other = {{ m = {{ {images(image())} }}; }}; stable = {{ copy-b = {_linked('#./../other/m')}; }};",
+          options=_SELECT, stock=Stock.REFUSED, twin=_root(images(image())), reason=_FREED),
+    _link("list of elements, ./", f"{images(_linked('#./common'))} common: ( {image()}, {_B} );"),
+    _link("list of elements, ./../",
+          f"stable = {{ copy-b = {{ {images(_linked('#./../common'))} }}; {_COMMON_LIST} }};", options=_SELECT),
+    _link("an element between others",
+          images(_B, _linked("#./common"), image("offset = 2097152;", name="b")) + _COMMON_LIST),
+    _link("absolute", images(_linked("#/software/common")) + _COMMON_LIST),
+    _link("section as a group with a link", f"images: {_linked('#./common')}; {_COMMON_LIST}"),
+    _link("of bootenv", images(image()) + f"bootenv: ( {_linked('#./common')} );"
+          'common: ( { name = "found"; value = "x"; } );'),
+    _link("of files", f"files: ( {_linked('#./common')} ); common: ( {_FILE} );", changes=(FOLDER,)),
+    _link("chain of three", images(_linked("#./one")) + f"one: ( {_linked('#./two')} );"
+          f"two: ( {_linked('#./common')} ); {_COMMON_LIST}"),
+    _link("nowhere", images(_linked("#./gone"), image()), code="description-content",
+          reason="something was meant to be installed; stock passes over it"),
+    _link("without #", images(_linked("./common")) + _COMMON_LIST, stock=Stock.REFUSED,
+          code="description-content"),
+    _link("to itself", images(_linked("#./images")), stock=Stock.CRASHES, code="description-content"),
 )  # fmt: skip
 
 _OTHERS: Final = (
     Case("search order", "selection that is not there", _root(images(image())), options=_SELECT,
          code="selection-missing", reason="what was asked for is not there; stock falls back to the root"),
     Case("search order", "a mode that was not selected",
-         _everywhere({"set.mode": _section("images", "set.mode"), "root": _section("images", "root")}, _COMMON),
-         _MEMBERS, differs=(DISK,), reason="without --select ours takes the board's set and the slot that does not run"),
-    Case("search order", "sections in different places",
-         _everywhere({"board.set.mode": _section("images", "board.set.mode"), "set.mode": _section("bootenv", "set.mode"),
-                      "board": _section("files", "board")}, _COMMON),
-         _MEMBERS, options=_SELECT, changes=(DISK, FOLDER)),
-    Case("search order", "another board's groups", _root(images(image()) + f'other = {{ {images(image(name="b"))} }};'),
-         _LINK_MEMBERS),
+         _everywhere({place: _section("images", place) for place in ("set.mode", "root")}, _COMMON),
+         _MEMBERS, differs=(DISK,),
+         reason="without --select ours takes the board's set and the slot that does not run"),
+    Case("search order", "sections in different places", _everywhere({
+             "board.set.mode": _section("images", "board.set.mode"), "set.mode": _section("bootenv", "set.mode"),
+             "board": _section("files", "board"),
+         }, _COMMON), _MEMBERS, options=_SELECT, changes=(DISK, FOLDER)),
+    Case("search order", "another board's groups",
+         _root(images(image()) + f"other = {{ {images(_B)} }};"), _LINK_MEMBERS),
     Case("search order", "nothing at all", _root(""), stock=Stock.REFUSED, code="description-content"),
     Case("search order", "another root", 'firmware = { version = "1.0"; hardware-compatibility: [ "1.0" ]; };',
          stock=Stock.REFUSED, code="description-content"),

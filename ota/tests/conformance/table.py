@@ -6,9 +6,12 @@ from typing import Final
 
 from ota.tests.conformance.attributes import ATTRIBUTES
 from ota.tests.conformance.case import Case, Stock
+from ota.tests.conformance.order import ORDER
 from ota.tests.conformance.search import SEARCH
+from ota.tests.conformance.variables import VARIABLES
+from ota.tests.conformance.versions import VERSIONS
 
-CASES: Final[tuple[Case, ...]] = (*SEARCH, *ATTRIBUTES)
+CASES: Final[tuple[Case, ...]] = (*SEARCH, *VERSIONS, *ATTRIBUTES, *ORDER, *VARIABLES)
 
 
 def needs_reason(case: Case) -> bool:
