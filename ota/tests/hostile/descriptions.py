@@ -17,7 +17,7 @@ from ota.tests.hostile.case import (
     package,
     raw,
     script,
-)  # fmt: skip
+)
 
 _MARK: Final = "a mark that stands for something else"
 
@@ -123,8 +123,10 @@ _LINKS: Final = (
     Case("links that multiply to a hundred million images", _multiplied, "description-content", Stock.HANGS),
     Case(
         "two links that lead to each other",
-        package('one: { ref = "#/software/two"; }; two: { ref = "#/software/one"; }; '
-                'images: ( { ref = "#/software/one"; } );'),
+        package(
+            'one: { ref = "#/software/two"; }; two: { ref = "#/software/one"; }; '
+            'images: ( { ref = "#/software/one"; } );'
+        ),
         "description-content",
         Stock.REFUSES,
     ),
@@ -146,96 +148,230 @@ _LINKS: Final = (
         "description-content",
         Stock.REFUSES,
     ),
-)  # fmt: skip
+)
 
 _TYPES: Final = (
-    Case("a version that is a number", package(in_json().replace('"1.0", "h', '1.0, "h')), "description-content",
-         Stock.INSTALLS),
-    Case("no version", package(in_json().replace('"version": "1.0", ', "")), "description-content", Stock.REFUSES),
+    Case(
+        "a version that is a number",
+        package(in_json().replace('"1.0", "h', '1.0, "h')),
+        "description-content",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "no version",
+        package(in_json().replace('"version": "1.0", ', "")),
+        "description-content",
+        Stock.REFUSES,
+    ),
     Case("a device that is a number", package(image("path = 7;")), "description-content", Stock.INSTALLS),
-    Case("an offset in apples", package(image('offset = "12 apples";')), "description-content", Stock.REFUSES),
+    Case(
+        "an offset in apples", package(image('offset = "12 apples";')), "description-content", Stock.REFUSES
+    ),
     Case("a negative offset", package(image('offset = "-4096";')), "description-content", Stock.REFUSES),
-    Case("a negative offset, a number", package(image("offset = -4096;")), "description-content", Stock.REFUSES),
-    Case("an offset beyond 64 bits", package(image('offset = "9223372036854775807G";')), "description-content",
-         Stock.REFUSES),
+    Case(
+        "a negative offset, a number", package(image("offset = -4096;")), "description-content", Stock.REFUSES
+    ),
+    Case(
+        "an offset beyond 64 bits",
+        package(image('offset = "9223372036854775807G";')),
+        "description-content",
+        Stock.REFUSES,
+    ),
     Case("a negative size", package(image("size = -1;")), "description-content", Stock.REFUSES),
     Case("a size that lies", package(image("size = 5;")), "member-size", Stock.REFUSES),
     Case("a huge size", package(image("size = 9223372036854775807L;")), "member-size", Stock.REFUSES),
-    Case("a flag in words", package(image('installed-directly = "yes";')), "description-content", Stock.INSTALLS),
-    Case("an attribute of 300 bytes", package(image(f'name = "{"n" * 300}";')), "description-content",
-         Stock.INSTALLS),
-    Case("a property that is a number", package(image("properties: { image-size = 5; };")), "description-content",
-         Stock.INSTALLS),
+    Case(
+        "a flag in words",
+        package(image('installed-directly = "yes";')),
+        "description-content",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "an attribute of 300 bytes",
+        package(image(f'name = "{"n" * 300}";')),
+        "description-content",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "a property that is a number",
+        package(image("properties: { image-size = 5; };")),
+        "description-content",
+        Stock.INSTALLS,
+    ),
     Case("properties in a list", package(image("properties: ( );")), "description-content", Stock.INSTALLS),
-    Case("images that are a text", package(f'images = "none"; {file()}'), "description-content", Stock.INSTALLS),
-    Case("an image that is a text", package(f'images: ( "none", {raw()} );'), "description-content",
-         Stock.INSTALLS),
+    Case(
+        "images that are a text", package(f'images = "none"; {file()}'), "description-content", Stock.INSTALLS
+    ),
+    Case(
+        "an image that is a text",
+        package(f'images: ( "none", {raw()} );'),
+        "description-content",
+        Stock.INSTALLS,
+    ),
     Case("nothing to install", package(""), "description-content", Stock.REFUSES),
-    Case("an unknown compression", package(image('compressed = "brotli";')), "description-content",
-         Stock.REFUSES),
+    Case(
+        "an unknown compression",
+        package(image('compressed = "brotli";')),
+        "description-content",
+        Stock.REFUSES,
+    ),
     Case("an unknown cipher", package(image('encrypted = "rot13";')), "description-content", Stock.INSTALLS),
-    Case("an IV of three digits", package(image('encrypted = true; ivt = "123";'), a=bytes(64)),
-         "description-content", Stock.REFUSES, key=True),
-    Case("a sha256 of three digits", package(image().replace("@a", "123")), "description-content", Stock.REFUSES),
-)  # fmt: skip
+    Case(
+        "an IV of three digits",
+        package(image('encrypted = true; ivt = "123";'), a=bytes(64)),
+        "description-content",
+        Stock.REFUSES,
+        key=True,
+    ),
+    Case(
+        "a sha256 of three digits",
+        package(image().replace("@a", "123")),
+        "description-content",
+        Stock.REFUSES,
+    ),
+)
 
 _FEATURES: Final = (
     Case("an unknown type", package(image(kind="none")), "description-type", Stock.REFUSES),
-    Case("neither type nor device", package('images: ( { filename = "a"; sha256 = "@a"; } );'),
-         "description-content", Stock.REFUSES),
-    Case("raw among the files", package(file(f'device = "{SLOT}";', kind="raw")), "description-type",
-         Stock.INSTALLS),
-    Case("rawfile among the images", package(image('path = "/mnt/app/file";', kind="rawfile")),
-         "description-type", Stock.INSTALLS),
-    Case("a shell script among the images", package(image(kind="shellscript")), "description-type",
-         Stock.REFUSES),
-    Case("a script without type, which is Lua", package(script().replace('type = "preinstall";', ""), a=PAYLOAD, b=PAYLOAD),
-         "feature-absent", Stock.REFUSES),
-    Case("Lua in the description", package(f'embedded-script = "os.remove(1)"; {image()}'), "feature-absent",
-         Stock.INSTALLS),
+    Case(
+        "neither type nor device",
+        package('images: ( { filename = "a"; sha256 = "@a"; } );'),
+        "description-content",
+        Stock.REFUSES,
+    ),
+    Case(
+        "raw among the files",
+        package(file(f'device = "{SLOT}";', kind="raw")),
+        "description-type",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "rawfile among the images",
+        package(image('path = "/mnt/app/file";', kind="rawfile")),
+        "description-type",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "a shell script among the images",
+        package(image(kind="shellscript")),
+        "description-type",
+        Stock.REFUSES,
+    ),
+    Case(
+        "a script without type, which is Lua",
+        package(script().replace('type = "preinstall";', ""), a=PAYLOAD, b=PAYLOAD),
+        "feature-absent",
+        Stock.REFUSES,
+    ),
+    Case(
+        "Lua in the description",
+        package(f'embedded-script = "os.remove(1)"; {image()}'),
+        "feature-absent",
+        Stock.INSTALLS,
+    ),
     Case("a hook in Lua", package(image('hook = "f";')), "feature-absent", Stock.INSTALLS),
-    Case("a Lua function before an image", package(image('preinstall = "f";')), "feature-absent", Stock.INSTALLS),
-    Case("a boot variable with a hook", package(f'{image()} bootenv: ( {{ name = "a"; value = "b"; hook = "f"; }} );'),
-         "feature-absent", Stock.INSTALLS),
+    Case(
+        "a Lua function before an image",
+        package(image('preinstall = "f";')),
+        "feature-absent",
+        Stock.INSTALLS,
+    ),
+    Case(
+        "a boot variable with a hook",
+        package(f'{image()} bootenv: ( {{ name = "a"; value = "b"; hook = "f"; }} );'),
+        "feature-absent",
+        Stock.INSTALLS,
+    ),
     *(
         Case(f"type {kind}", package(text, a=PAYLOAD, b=PAYLOAD), "feature-absent", stock)
         for kind, stock, text in (
             ("ubivol", Stock.CRASHES, image('volume = "rootfs";', kind="ubivol")),
             ("flash", Stock.CRASHES, image('mtdname = "u-boot";', kind="flash")),
             ("remote", Stock.REFUSES, image('data = "other";', kind="remote")),
-            ("swuforward", Stock.HANGS, image('properties: { url = [ "http://10.0.0.1" ]; };', kind="swuforward")),
+            (
+                "swuforward",
+                Stock.HANGS,
+                image('properties: { url = [ "http://10.0.0.1" ]; };', kind="swuforward"),
+            ),
             ("docker_imageload", Stock.REFUSES, image(kind="docker_imageload")),
             ("ucfw", Stock.REFUSES, image(kind="ucfw")),
             ("lua", Stock.REFUSES, script("lua")),
             ("ssblswitch", Stock.REFUSES, script("ssblswitch")),
             ("docker_containerdelete", Stock.REFUSES, script("docker_containerdelete")),
-            ("ubipartition", Stock.CRASHES, 'partitions: ( { type = "ubipartition"; device = "mtd1"; name = "a"; size = "1M"; } );'),
-            ("btrfs", Stock.REFUSES, f'partitions: ( {{ type = "btrfs"; device = "{SLOT}"; properties: {{ command = "create"; path = "x"; }}; }} );'),
+            (
+                "ubipartition",
+                Stock.CRASHES,
+                'partitions: ( { type = "ubipartition"; device = "mtd1"; name = "a"; size = "1M"; } );',
+            ),
+            (
+                "btrfs",
+                Stock.REFUSES,
+                f'partitions: ( {{ type = "btrfs"; device = "{SLOT}"; properties: {{ command = "create"; path = "x"; }}; }} );',
+            ),
         )
     ),
-)  # fmt: skip
+)
 
 _CHOICE: Final = (
-    Case("for another revision", package(in_json().replace('["1.0"]', '["9.9"]')),
-         "hardware-mismatch", Stock.REFUSES),
-    Case("for no hardware", package(in_json().replace('"hardware-compatibility": ["1.0"], ', "")),
-         "hardware-mismatch", Stock.REFUSES),
-    Case("a malformed pattern of hardware", package(in_json().replace('["1.0"]', '["#RE:(1"]')),
-         "description-content", Stock.REFUSES),
-    Case("a pattern of hardware that takes ages",
-         package(in_json().replace('["1.0"]', '["#RE:((((((1?){99}){99}){99}){99}){99}){99}2"]')),
-         "description-content", Stock.REFUSES),
-    Case("without the set and mode that were asked for", package(image()), "selection-missing", Stock.INSTALLS,
-         options=("--select", "stable,copy-b")),
-    Case("an older version", package(image()), "version-refused", Stock.REFUSES,
-         options=("--no-downgrading", "2.0")),
-    Case("the same version again", package(image()), "version-refused", Stock.REFUSES,
-         options=("--no-reinstalling", "1.0")),
-    Case("a newer version than allowed", package(image()), "version-refused", Stock.REFUSES,
-         options=("--max-version", "0.9")),
-    Case("an update of an unknown type", package(f'update-type = "other"; {image()}'), "update-type",
-         Stock.INSTALLS),
-)  # fmt: skip
+    Case(
+        "for another revision",
+        package(in_json().replace('["1.0"]', '["9.9"]')),
+        "hardware-mismatch",
+        Stock.REFUSES,
+    ),
+    Case(
+        "for no hardware",
+        package(in_json().replace('"hardware-compatibility": ["1.0"], ', "")),
+        "hardware-mismatch",
+        Stock.REFUSES,
+    ),
+    Case(
+        "a malformed pattern of hardware",
+        package(in_json().replace('["1.0"]', '["#RE:(1"]')),
+        "description-content",
+        Stock.REFUSES,
+    ),
+    Case(
+        "a pattern of hardware that takes ages",
+        package(in_json().replace('["1.0"]', '["#RE:((((((1?){99}){99}){99}){99}){99}){99}2"]')),
+        "description-content",
+        Stock.REFUSES,
+    ),
+    Case(
+        "without the set and mode that were asked for",
+        package(image()),
+        "selection-missing",
+        Stock.INSTALLS,
+        options=("--select", "stable,copy-b"),
+    ),
+    Case(
+        "an older version",
+        package(image()),
+        "version-refused",
+        Stock.REFUSES,
+        options=("--no-downgrading", "2.0"),
+    ),
+    Case(
+        "the same version again",
+        package(image()),
+        "version-refused",
+        Stock.REFUSES,
+        options=("--no-reinstalling", "1.0"),
+    ),
+    Case(
+        "a newer version than allowed",
+        package(image()),
+        "version-refused",
+        Stock.REFUSES,
+        options=("--max-version", "0.9"),
+    ),
+    Case(
+        "an update of an unknown type",
+        package(f'update-type = "other"; {image()}'),
+        "update-type",
+        Stock.INSTALLS,
+    ),
+)
 
 GROUPS: Final = {
     "The text": _SYNTAX,

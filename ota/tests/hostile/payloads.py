@@ -25,7 +25,7 @@ from ota.tests.hostile.case import (
     image,
     package,
     raw,
-)  # fmt: skip
+)
 
 _BOMB: Final = 16 * SLOT_SIZE  # bytes, from some KiB
 _STREAMED: Final = (
@@ -153,21 +153,50 @@ _COMPRESSIONS: Final = (
 _ENCRYPTED: Final = "encrypted = true;"
 
 _SECRETS: Final = (
-    Case("no sha256", package(f'images: ( {{ filename = "a"; device = "{SLOT}"; }} );'), "digest-missing",
-         Stock.REFUSES),
+    Case(
+        "no sha256",
+        package(f'images: ( {{ filename = "a"; device = "{SLOT}"; }} );'),
+        "digest-missing",
+        Stock.REFUSES,
+    ),
     Case("a wrong sha256", package(image().replace("@a", "0" * 64)), "digest-mismatch", Stock.SPOILS),
-    Case("one file with two sha256", package(f"images: ( {raw()}, {raw('offset = 65536;').replace('@a', '1' * 64)} );"),
-         "description-content", Stock.SPOILS),
-    Case("encrypted, on a device without key", package(image(_ENCRYPTED), a=bytes(4096)), "config-key",
-         Stock.REFUSES),
-    Case("encrypted with another key", package(image(_ENCRYPTED), a=PAYLOAD[:4096]), "payload-format", Stock.SPOILS,
-         key=True),
-    Case("encrypted with another key and compressed", package(image(f'{_ENCRYPTED} compressed = "zlib";'), a=PAYLOAD[:4096]),
-         "payload-format", Stock.SPOILS, key=True),
-    Case("encrypted, cut within a block", package(image(_ENCRYPTED), a=bytes(4090)), "payload-format", Stock.SPOILS,
-         key=True),
-    Case("encrypted, and empty", package(image(_ENCRYPTED), a=b""), "payload-format", Stock.REFUSES, key=True),
-)  # fmt: skip
+    Case(
+        "one file with two sha256",
+        package(f"images: ( {raw()}, {raw('offset = 65536;').replace('@a', '1' * 64)} );"),
+        "description-content",
+        Stock.SPOILS,
+    ),
+    Case(
+        "encrypted, on a device without key",
+        package(image(_ENCRYPTED), a=bytes(4096)),
+        "config-key",
+        Stock.REFUSES,
+    ),
+    Case(
+        "encrypted with another key",
+        package(image(_ENCRYPTED), a=PAYLOAD[:4096]),
+        "payload-format",
+        Stock.SPOILS,
+        key=True,
+    ),
+    Case(
+        "encrypted with another key and compressed",
+        package(image(f'{_ENCRYPTED} compressed = "zlib";'), a=PAYLOAD[:4096]),
+        "payload-format",
+        Stock.SPOILS,
+        key=True,
+    ),
+    Case(
+        "encrypted, cut within a block",
+        package(image(_ENCRYPTED), a=bytes(4090)),
+        "payload-format",
+        Stock.SPOILS,
+        key=True,
+    ),
+    Case(
+        "encrypted, and empty", package(image(_ENCRYPTED), a=b""), "payload-format", Stock.REFUSES, key=True
+    ),
+)
 
 # librsync doc/format.md: magic, then commands: 0 end, 1 to 64 literals, 65 to 68 literals with a length of 1, 2,
 # 4, 8 bytes, 69 to 84 copies with a position and a length of as many each.
@@ -203,31 +232,78 @@ _DELTAS: Final = (
     _delta("an empty delta", b"", "delta-format", Stock.REFUSES),
     _delta("cut in a literal", _GOOD[:-500], "delta-format", Stock.SPOILS),
     _delta("without its end", _GOOD[:-1], "delta-format", Stock.SPOILS),
-    _delta("a command that does not exist", _MAGIC + _literal(PAYLOAD) + b"\xaa" + _END, "delta-format", Stock.SPOILS),
+    _delta(
+        "a command that does not exist",
+        _MAGIC + _literal(PAYLOAD) + b"\xaa" + _END,
+        "delta-format",
+        Stock.SPOILS,
+    ),
     _delta("more behind its end", _GOOD + _GOOD, "delta-format", Stock.INSTALLS),
-    _delta("a copy from behind the base", _MAGIC + _literal(PAYLOAD) + _copy(1 << 40, 4096) + _END, "delta-base",
-           Stock.SPOILS),
-    _delta("a copy from a negative position", _MAGIC + _copy((1 << 64) - 4096, 4096) + _END, "delta-base",
-           Stock.REFUSES),
+    _delta(
+        "a copy from behind the base",
+        _MAGIC + _literal(PAYLOAD) + _copy(1 << 40, 4096) + _END,
+        "delta-base",
+        Stock.SPOILS,
+    ),
+    _delta(
+        "a copy from a negative position",
+        _MAGIC + _copy((1 << 64) - 4096, 4096) + _END,
+        "delta-base",
+        Stock.REFUSES,
+    ),
     _delta("a copy of 2^63 bytes", _MAGIC + _copy(0, 1 << 63) + _END, "delta-base", Stock.SPOILS),
     _delta("a copy of no bytes", _MAGIC + _copy(0, 0) + _END, "delta-format", Stock.REFUSES),
-    _delta("a literal of 2^62 bytes", _MAGIC + b"\x44" + (1 << 62).to_bytes(8, "big") + PAYLOAD, "delta-format",
-           Stock.SPOILS),
-    _delta("a result larger than the slot", _MAGIC + _copy(0, SLOT_SIZE) * 2 + _END, "slot-size", Stock.SPOILS),
-    _delta("a thousand copies of all of the base", _MAGIC + _copy(0, SLOT_SIZE) * 1000 + _END, "slot-size",
-           Stock.SPOILS),
-    _delta("another base than the description says", _GOOD, "delta-base", Stock.INSTALLS,
-           more=f'rdiffbase = "{RUNNING}"; base-size = "4194304"; base-sha256 = "{"0" * 64}";'),
-    _delta("a base that is larger than the device", _GOOD, "delta-base", Stock.INSTALLS,
-           more=f'rdiffbase = "{RUNNING}"; base-size = "99999999";'),
-    _delta("another result than the description says", _GOOD, "result-mismatch", Stock.INSTALLS, When.SPOILT, _RESULT,
-           more=f'rdiffbase = "{RUNNING}"; image-size = "18232"; image-sha256 = "{"0" * 64}";'),
-    _delta("a result of another size than the description says", _GOOD, "result-mismatch", Stock.INSTALLS,
-           more=f'rdiffbase = "{RUNNING}"; image-size = "18231";'),
+    _delta(
+        "a literal of 2^62 bytes",
+        _MAGIC + b"\x44" + (1 << 62).to_bytes(8, "big") + PAYLOAD,
+        "delta-format",
+        Stock.SPOILS,
+    ),
+    _delta(
+        "a result larger than the slot", _MAGIC + _copy(0, SLOT_SIZE) * 2 + _END, "slot-size", Stock.SPOILS
+    ),
+    _delta(
+        "a thousand copies of all of the base",
+        _MAGIC + _copy(0, SLOT_SIZE) * 1000 + _END,
+        "slot-size",
+        Stock.SPOILS,
+    ),
+    _delta(
+        "another base than the description says",
+        _GOOD,
+        "delta-base",
+        Stock.INSTALLS,
+        more=f'rdiffbase = "{RUNNING}"; base-size = "4194304"; base-sha256 = "{"0" * 64}";',
+    ),
+    _delta(
+        "a base that is larger than the device",
+        _GOOD,
+        "delta-base",
+        Stock.INSTALLS,
+        more=f'rdiffbase = "{RUNNING}"; base-size = "99999999";',
+    ),
+    _delta(
+        "another result than the description says",
+        _GOOD,
+        "result-mismatch",
+        Stock.INSTALLS,
+        When.SPOILT,
+        _RESULT,
+        more=f'rdiffbase = "{RUNNING}"; image-size = "18232"; image-sha256 = "{"0" * 64}";',
+    ),
+    _delta(
+        "a result of another size than the description says",
+        _GOOD,
+        "result-mismatch",
+        Stock.INSTALLS,
+        more=f'rdiffbase = "{RUNNING}"; image-size = "18231";',
+    ),
     _delta("no base", _GOOD, "description-content", Stock.REFUSES, more=""),
-    _delta("a base that is not there", _GOOD, "slot-unreadable", Stock.REFUSES, more='rdiffbase = "/dev/none";'),
+    _delta(
+        "a base that is not there", _GOOD, "slot-unreadable", Stock.REFUSES, more='rdiffbase = "/dev/none";'
+    ),
     _delta("a base that is the target", _GOOD, "delta-base", Stock.INSTALLS, more=f'rdiffbase = "{SLOT}";'),
-)  # fmt: skip
+)
 
 
 def _integer(value: int) -> bytes:
@@ -270,24 +346,39 @@ _HEADERS: Final = (
     _chunked("a header that is cut", _FINE[:-20], "header-format", Stock.REFUSES),
     _chunked("a damaged header", _FINE[:-20] + b"\xff" + _FINE[-19:], "header-format", Stock.REFUSES),
     _chunked("a count of 2^60 chunks", _header((1000, 1000), count=1 << 60), "header-format", Stock.REFUSES),
-    _chunked("a count of more chunks than follow", _header((1000, 1000), count=9), "header-format", Stock.REFUSES),
+    _chunked(
+        "a count of more chunks than follow", _header((1000, 1000), count=9), "header-format", Stock.REFUSES
+    ),
     _chunked("no chunk, not even the dictionary's", _header(count=0), "header-format", Stock.REFUSES),
-    _chunked("an index larger than the header", _header((9, 9), index_size=1 << 40), "header-format", Stock.REFUSES),
+    _chunked(
+        "an index larger than the header", _header((9, 9), index_size=1 << 40), "header-format", Stock.REFUSES
+    ),
     _chunked("an integer of 20 bytes", _header((1 << 139, 9)), "header-format", Stock.REFUSES),
-    _chunked("a chunk of 2^62 bytes", _header((1000, 1 << 62), (1000, 1 << 62)), "header-format", Stock.REFUSES),
+    _chunked(
+        "a chunk of 2^62 bytes", _header((1000, 1 << 62), (1000, 1 << 62)), "header-format", Stock.REFUSES
+    ),
     _chunked("chunks without length", _header((0, 0), (0, 0)), "header-format", Stock.REFUSES),
-    _chunked("chunks that do not add up to the image", _FINE, "header-format", Stock.REFUSES,
-             f'{_URL} image-size = "3001";'),
+    _chunked(
+        "chunks that do not add up to the image",
+        _FINE,
+        "header-format",
+        Stock.REFUSES,
+        f'{_URL} image-size = "3001";',
+    ),
     _chunked("chunks of more than the slot", _header(*[(9, 1 << 20)] * 5), "slot-size", Stock.REFUSES),
     _chunked("an image of many TiB", _header(*[(9, 60 << 20)] * 100_000), "slot-size", Stock.REFUSES),
     _chunked("digests of coded bytes only", _header((9, 9), flags=0), "header-unsupported", Stock.REFUSES),
     _chunked("SHA-1 digests", _header((9, 9), flags=0, hash_type=0), "header-unsupported", Stock.REFUSES),
     _chunked("flags that nobody knows", _header((9, 9), flags=0x404), "header-unsupported", Stock.REFUSES),
-    _chunked("no url", _FINE, "description-content", Stock.REFUSES, 'chain = "raw"; source = "/dev/mmcblk0p2";'),
+    _chunked(
+        "no url", _FINE, "description-content", Stock.REFUSES, 'chain = "raw"; source = "/dev/mmcblk0p2";'
+    ),
     _chunked("a file:// url", _FINE, "description-content", Stock.REFUSES, _URL.replace("http", "file")),
-    _chunked("delta in a delta", _FINE, "description-content", Stock.REFUSES, _URL.replace('"raw"', '"delta"')),
+    _chunked(
+        "delta in a delta", _FINE, "description-content", Stock.REFUSES, _URL.replace('"raw"', '"delta"')
+    ),
     _chunked("a server that is not there", _FINE, "connect", Stock.REFUSES),
-)  # fmt: skip
+)
 
 GROUPS: Final = {
     "Compressed images": _COMPRESSIONS,
