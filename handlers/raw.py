@@ -10,7 +10,7 @@ from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
 from ota.io.readers import blocks
 from ota.io.target import Target
-from ota.job import Job, Payload, Span, plain
+from ota.job import Job, Payload, Span, plain, prove_start
 from ota.sync import stream
 
 
@@ -23,6 +23,7 @@ def raw(entry: Entry, payload: Payload, device: Device, description: Description
     size = image.size or 0
 
     def check() -> None:
+        prove_start(entry, payload, device)
         Target(place.path, writable=True).close()
 
     def run() -> Cost:

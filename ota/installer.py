@@ -13,19 +13,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
+from typing import Self
 
 from ota import acceptance, commands
 from ota.boot.environments import NAMESPACE, open_environment
 from ota.boot.state import UpdateState, changes
 from ota.commands import Commands
 from ota.device import Device
-from ota.errors import ConfigError, OtaError, UpdateError
+from ota.errors import ConfigError, DeviceError, OtaError, UpdateError
 from ota.formats import features, hardware, versions
 from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Bootloader, Cost
 from ota.io import durable
+from ota.io.target import Target, lies_on
 from ota.job import NO_PAYLOAD, Job, Payload, Row, Span
 from ota.package import Package
 
@@ -79,7 +81,7 @@ def decide(
     device = replace(device, targets=tuple(targets))
     payloads = package.stage(description.entries, device.progress)
     jobs = (*_decide(description, payloads, handlers, device), *kept)
-    _refuse_doubled(jobs)
+    _refuse_doubled(jobs, device)
     cost = reduce(add, (job.cost for job in jobs), Cost())
     if max_download is not None and cost.fetched_bytes > max_download:
         raise UpdateError(
@@ -261,21 +263,45 @@ def _late(decision: Callable[[], Job]) -> Job:
     )
 
 
-def _refuse_doubled(jobs: tuple[Job, ...]) -> None:
-    """Of two entries for one place the second would destroy what the first was proved to be."""
-    spans = [(span, span.path.resolve()) for job in jobs for span in job.writes]
-    for number, (span, path) in enumerate(spans):
-        for other, its_path in spans[:number]:
-            if path == its_path and _overlap(span, other):
-                raise UpdateError(
-                    "target-doubled", "two entries write the same place", found=f"{path} at {span.start}"
-                )
+def _refuse_doubled(jobs: tuple[Job, ...], device: Device) -> None:
+    """Of two entries for one place the second would destroy what the first was proved to be.
+
+    Partitions are seen as parts of their disk. So a disk cannot be written where the running slot lies on it.
+    """
+    running = _Place.of(Span(device.path(device.config.running)))
+    places: list[_Place] = []
+    for span in (span for job in jobs for span in job.writes):
+        place = _Place.of(span)
+        if place.overlaps(running):
+            raise DeviceError("slot-running", f"the running slot lies on {span.path} at {running.start}")
+        if any(place.overlaps(other) for other in places):
+            raise UpdateError(
+                "target-doubled", "two entries write the same place", found=f"{span.path} at {span.start}"
+            )
+        places.append(place)
 
 
-def _overlap(left: Span, right: Span) -> bool:
-    ends_before = left.stop is not None and left.stop <= right.start
-    begins_behind = right.stop is not None and right.stop <= left.start
-    return not (ends_before or begins_behind)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A span as part of the whole disk or file."""
+
+    whole: object
+    start: int  # bytes
+    stop: int | None
+
+    @classmethod
+    def of(cls, span: Span) -> Self:
+        whole, base = lies_on(span.path)
+        stop = span.stop
+        if stop is None and base:
+            with Target(span.path) as target:
+                stop = target.size
+        return cls(whole, base + span.start, None if stop is None else base + stop)
+
+    def overlaps(self, other: Self) -> bool:
+        ends_before = self.stop is not None and self.stop <= other.start
+        begins_behind = other.stop is not None and other.stop <= self.start
+        return self.whole == other.whole and not (ends_before or begins_behind)
 
 
 def _begin(bootloader: Bootloader, update: Update) -> None:

@@ -15,7 +15,7 @@ from ota.device import Device
 from ota.errors import ConfigError
 from ota.formats.selection import Description, Entry, Section
 from ota.interfaces import Cost, Reader
-from ota.io.readers import Decompress
+from ota.io.readers import BLOCK, Decompress, read_full
 from ota.trust.decryption import Decrypt, Key, read_key
 
 
@@ -41,6 +41,12 @@ def plain(entry: Entry, payload: Payload, device: Device) -> Reader:
     if entry.compressed:
         reader = Decompress(reader, entry.compressed, device.config.memory, what)
     return reader
+
+
+def prove_start(entry: Entry, payload: Payload, device: Device) -> None:
+    """Refuse an artifact that cannot be decrypted or decompressed, where its first block shows that."""
+    if entry.encrypted or entry.compressed:
+        read_full(plain(entry, payload, device), BLOCK)
 
 
 def _key(entry: Entry, device: Device) -> Key:

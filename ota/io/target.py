@@ -22,6 +22,8 @@ from ota.io.zeros import make_zero
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
 _WORTH_ASKING: Final = 16 * ALIGNMENT  # bytes; fewer zeros are written together with their neighbours
 
+_SYSFS_SECTOR: Final = 512  # bytes, whatever the disk's own are (Documentation/ABI/stable/sysfs-block)
+
 _Result = TypeVar("_Result")
 
 
@@ -44,6 +46,8 @@ class Target:
         flags = os.O_CLOEXEC | (os.O_RDWR | os.O_EXCL if writable else os.O_RDONLY)
         try:
             mode = path.stat().st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISDIR(mode):  # opening a pipe would wait for its other end
+                raise DeviceError("slot-unreadable", f"{path} is neither a block device nor a file")
             self._fd = os.open(path, flags if stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
         except OSError as error:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
@@ -221,6 +225,22 @@ def same_file(left: Path, right: Path) -> bool:
     if stat.S_ISBLK(first.st_mode) and stat.S_ISBLK(second.st_mode):
         return first.st_rdev == second.st_rdev
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def lies_on(path: Path) -> tuple[object, int]:
+    """What a path's bytes are part of, and where they begin in it: a partition lies on its disk."""
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path.resolve()), 0
+    if not stat.S_ISBLK(status.st_mode):
+        return (status.st_dev, status.st_ino), 0
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    sysfs = Path("/sys/dev/block", number)
+    if not (sysfs / "partition").exists():
+        return number, 0
+    disk = (sysfs.resolve().parent / "dev").read_text().strip()
+    return disk, int((sysfs / "start").read_text()) * _SYSFS_SECTOR
 
 
 def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
