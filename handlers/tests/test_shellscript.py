@@ -190,7 +190,7 @@ def test_it_is_called_as_swupdate_calls_it(
     scripts.add("one", note, "preinstall", """data = "a 'b c' \\"$PRODUCT\\" $PRODUCT";""")
     outcome = scripts.world.ota("install", scripts.package())
     assert outcome.status == 0, outcome
-    assert scripts.said() == ["[a]", "[b c]", "[gate way]", "[gate]", "[way]", "/", "700", "0"]
+    assert scripts.said() == ["[a]", "[b c]", "[gate way]", "[gate]", "[way]", str(Path.cwd()), "700", "0"]
     assert caplog.messages[-2:] == ["one: info", "one: warn"]
 
 

@@ -104,7 +104,7 @@ _FAILING: Final = """[ "$1" = %s ] && exit 3"""
 
 
 def _failing(name: str, text: str, members: dict[str, bytes], **more: object) -> Case:
-    more = {"code": "program-failed", "stock": Stock.REFUSED, **more}
+    more = {"code": "script-failed", "stock": Stock.REFUSED, **more}
     return Case("failures", name, text, members, **more)  # type: ignore[arg-type]
 
 
@@ -120,7 +120,8 @@ _FAILURES: Final = (
     _failing("postinstall", images(image()) + _ENV + scripts(entry("s", "postinstall"), entry("t")),
              {"a": DATA, "s": script("s", status=1), "t": script("t")}),
     _failing("postfailure too", images(image()) + _ENV + scripts(entry("s"), entry("t")),
-             {"a": DATA, "s": script("s", _LOOK, status=1), "t": script("t")}),
+             {"a": DATA, "s": script("s", _LOOK, status=1), "t": script("t")}, differs=(FOLDER,),
+             reason="each postfailure is called; stock stops at the first that fails"),
     _failing("killed by a signal", images(image()) + _ENV + scripts(entry("s", "preinstall")),
              {"a": DATA, "s": script("s", "kill -9 $$")}),
     _failing("no such interpreter", images(image()) + _ENV + scripts(entry("s", "preinstall")),
