@@ -27,6 +27,7 @@ from ota.layout import Layout
 
 # The GPT's own entry of a DOS table beside it: start, size, type, as SWUpdate makes it.
 _PROTECTIVE: Final = (1, 33, "ee")
+_EXTENDED: Final = ("05", "0f", "85")
 
 
 def diskpart(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -139,7 +140,11 @@ def _uuids(table: Table | None) -> dict[int, str]:
 
 
 def _extents(table: Table) -> dict[int, Extent]:
+    def size(partition: Partition) -> int:
+        is_extended = table.label == DOS and partition.type in _EXTENDED
+        return 0 if is_extended else partition.size * table.sector
+
     return {
-        partition.number: Extent(partition.start * table.sector, partition.size * table.sector)
+        partition.number: Extent(partition.start * table.sector, size(partition))
         for partition in table.partitions
     }

@@ -102,9 +102,7 @@ def test_a_dos_table_has_logical_partitions_and_a_boot_flag(world: World, disk: 
     assert digest(disk) == before
     moved = {**wanted, "partition-1": ["size=12M", "type=0x0e"]}
     assert repartition(world, disk, moved).status == 0
-    assert {number: path.is_block_device() for number, path in disks.nodes(disk).items()} == dict.fromkeys(
-        (1, 2, 5, 6), True
-    )
+    assert disks.nodes(disk).keys() == {1, 5, 6}
 
 
 def test_a_hybrid_table_names_some_partitions_twice(world: World, disk: Path) -> None:

@@ -21,6 +21,9 @@ TWO: Properties = {
 }
 
 
+X = ["name=x"]
+
+
 def parse(properties: Properties) -> layout.Layout:
     lists = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in properties.items()}
     return layout.parse(Entry(Section.PARTITIONS, "diskpart", device="/dev/mmcblk0", properties=lists))
@@ -63,6 +66,7 @@ def disk(tmp_path: Path) -> Path:
         {"partition-1": ["fstype=ext4", "force=perhaps"]},
         {"partition-0": ["size=1M"]},
         {"partition-x": ["size=1M"]},
+        {"partition-3": []},
         {"partition-01": ["size=1M"]},
         {"partition-129": ["size=1M"]},
         {"labeltype": "dos"},  # without types
@@ -98,7 +102,7 @@ def test_sizes_are_read_as_swupdate_reads_them(said: str, size: int, is_exact: b
 
 
 def test_partitions_are_made_by_number_in_whatever_order_they_stand() -> None:
-    wanted = parse({"labeltype": "gpt", "partition-10": [], "partition-2": [], "partition-1": []})
+    wanted = parse({"labeltype": "gpt", "partition-10": X, "partition-2": X, "partition-1": X})
     assert [wish.number for wish in wanted.wishes] == [1, 2, 10]
 
 
