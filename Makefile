@@ -20,15 +20,16 @@ demo: setup ## build an update of a small Debian and install it, step by step
 	@$(RUN) python bench/demo.py
 
 test: setup tools ## run the tests; ARGS="-k word" for some
-	@$(RUN) pytest -n auto -m "not faults" $(ARGS)
+	@$(RUN) pytest -n auto -m "not faults and not compat" $(ARGS)
 
 test-faults: setup tools ## kill updates at random moments; prints how many, and what went wrong
 	@$(RUN) pytest -q -m faults $(ARGS)
 
-test-compat: setup tools ## run the tests against stock SWUpdate
-	@$(RUN) pytest -m compat $(ARGS)
+test-compat: setup tools ## run packages through stock SWUpdate and ours; writes the tables in docs/
+	@$(RUN) pytest -n auto -m compat $(ARGS)
+	@$(RUN) python docs/tables.py
 
-bench: setup tools ## measure; BENCH=install (default) or engine, JSON=1 for figures
+bench: setup tools ## measure; BENCH=install (default), engine or handlers, JSON=1 for figures
 	@$(RUN) KINDS=ext4 bench/images/make_images.sh bench
 	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
 

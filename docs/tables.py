@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the tests are not installed
 
 from ota.errors import FAMILIES
-from ota.tests.behaviours import CASES
+from ota.tests import behaviours
+from ota.tests.conformance import table
+from ota.tests.conformance.case import Case, Stock
 
 
 def errors() -> list[str]:
@@ -27,15 +29,34 @@ def errors() -> list[str]:
 def servers() -> list[str]:
     """One line a behaviour, with what the tests prove of it."""
     lines = ["| server | `ota` | what it does | SWUpdate 2024.12 |", "| --- | --- | --- | --- |"]
-    for case in CASES:
+    for case in behaviours.CASES:
         outcome = "ends right" if case.code is None else f"`{case.code}`"
         lines.append(f"| {case.name} | {outcome} | {case.ours} | {case.stock} |")
     return lines
 
 
+def conformance() -> list[str]:
+    """One line a package, with what the tests prove of it."""
+    lines = ["| package | SWUpdate 2024.12 | `ota` | afterwards | why |", "| --- | --- | --- | --- | --- |"]
+    for case in table.CASES:
+        ours = "installed" if case.code is None else f"`{case.code}`"
+        lines.append(f"| {case} | {case.stock} | {ours} | {_afterwards(case)} | {case.reason} |")
+    return lines
+
+
+def _afterwards(case: Case) -> str:
+    if case.differs:
+        return f"other {', '.join(case.differs)}"
+    if case.code is not None and case.stock is not Stock.REFUSED:
+        return "ours untouched"
+    masked = [f"{device} {start}-{stop - 1}" for device, start, stop in case.masks]
+    return "equal" + (f" but bytes {', '.join(masked)}" if masked else "")
+
+
 PAGES: dict[Path, Callable[[], list[str]]] = {
     ROOT / "README.md": errors,
     ROOT / "docs/servers.md": servers,
+    ROOT / "docs/conformance.md": conformance,
 }
 
 

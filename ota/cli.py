@@ -17,15 +17,15 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from handlers import HANDLERS
 from ota import config as configuration
-from ota import installer, package, settings, slotsync
+from ota import folder, installer, package, settings, slotsync
+from ota.acceptance import Rules
 from ota.board import Slot
-from ota.boot.file import FileEnvironment
+from ota.boot.environments import open_environment
 from ota.boot.state import RECOVERY_STATUS, USTATE
-from ota.boot.uboot import UBootEnvironment
 from ota.config import Config
 from ota.device import Device
 from ota.errors import FAMILIES, ConfigError, DeviceError, OtaError
@@ -45,6 +45,10 @@ from ota.sync.execute import damaged
 from ota.sync.manifests import Manifests
 from ota.sync.stream import Image
 
+if TYPE_CHECKING:
+    from ota.service.daemon import Watch
+    from ota.service.messages import Request
+
 Answer = dict[str, object]
 
 
@@ -56,6 +60,7 @@ class Verb(StrEnum):
     STATUS = "status"
     VERIFY = "verify"
     ADOPT = "adopt"
+    SERVE = "serve"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,22 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_install(args: argparse.Namespace, answer: Answer) -> None:
     """Install a package into the slot that does not run."""
     device, bootloader = _device(args)
-    meter = Meter()
-    cost = Cost()
-    try:
-        with _locked(device.config.state_dir):
-            update = _decide(args, device)
-            answer |= {"version": update.description.version, "signer": update.signer}
-            cost = update.cost if args.dry_run else installer.install(update, bootloader)
-    except OtaError as error:
-        _remember(device, {**answer, "error": error.to_json()})
-        raise
-    finally:
-        answer |= to_json(cost, meter.read())
-    if not args.dry_run:
-        _remember(device, answer)
-        if device.config.reboot and not args.no_reboot and update.description.reboot is not False:
-            subprocess.run(device.config.reboot, check=False)
+    update = _install(device, bootloader, lambda: _decide(args, device), answer, dry_run=args.dry_run)
+    if not args.dry_run and not args.no_reboot and update.description.reboot is not False:
+        _reboot(device.config)
 
 
 def run_plan(args: argparse.Namespace, answer: Answer) -> None:
@@ -168,12 +160,41 @@ def run_adopt(args: argparse.Namespace, answer: Answer) -> None:
     answer |= {"slot": slot.name, "chunks": len(header), "damaged_chunks": len(bad)}
 
 
+def run_serve(args: argparse.Namespace, answer: Answer) -> None:
+    """Install what SWUpdate's tools send, and tell those that watch, until SIGTERM."""
+    from ota.service.daemon import serve  # it takes 20 ms, which no other command needs to spend
+
+    device, bootloader = _device(args)
+
+    def install(request: Request, stream: Reader, told: Device, watch: Watch) -> installer.Update:
+        package = Package(stream, told.config.state_dir)
+
+        def decide() -> installer.Update:
+            decided = installer.decide(
+                package, told, HANDLERS, request.selection, None, dry_run=request.dry_run
+            )
+            return watch(decided)
+
+        return _install(told, bootloader, decide, {}, dry_run=request.dry_run)
+
+    serve(device, bootloader, install, lambda: _reboot(device.config))
+
+
 _RUN: Final[Mapping[str, Callable[[argparse.Namespace, Answer], None]]] = {
     Verb.INSTALL: run_install,
     Verb.PLAN: run_plan,
     Verb.STATUS: run_status,
     Verb.VERIFY: run_verify,
     Verb.ADOPT: run_adopt,
+    Verb.SERVE: run_serve,
+}
+
+
+# Of ota.acceptance.Rules, and what the options say.
+_RULES: Final[Mapping[str, str]] = {
+    "no_downgrading": "refuse what is lower",
+    "no_reinstalling": "refuse this very one",
+    "max_version": "refuse what is higher",
 }
 
 
@@ -198,11 +219,13 @@ def _parser() -> argparse.ArgumentParser:
 
     for name in (Verb.INSTALL, Verb.PLAN):
         adding = verb(name)
-        adding.add_argument("package", metavar="PACKAGE", help="a .swu: path, URL, or - for a pipe")
+        adding.add_argument("package", metavar="PACKAGE", help="a .swu: path, URL, - for a pipe; or a folder")
         adding.add_argument("--select", metavar="SET,MODE", help="not the board's own")
         adding.add_argument(
             "--max-download", type=int, metavar="BYTES", help="refuse to fetch more than this"
         )
+        for rule in _RULES:
+            adding.add_argument(f"--{rule.replace('_', '-')}", metavar="VERSION", help=_RULES[rule])
         adding.add_argument(
             "--max-rate", type=_rate, metavar="BYTES", help="a second, over the network: 500K, 2M"
         )
@@ -220,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("header", metavar="HEADER", type=Path)
     adding.add_argument("--version", default="", help="of the software that the slot holds, for `ota status`")
     adding.add_argument("--url", default="", help="where its .zck is published, for `ota verify --repair`")
+    verb(Verb.SERVE)
     return parser
 
 
@@ -234,29 +258,62 @@ def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
     config = configuration.load(args.config)
     if getattr(args, "max_rate", None):
         config = replace(config, network=replace(config.network, max_rate=args.max_rate))
+    rules = Rules(**{name: getattr(args, name, None) for name in _RULES})
+    acceptance = replace(config.acceptance, rules=rules.or_else(config.acceptance.rules))
+    config = replace(config, acceptance=acceptance)
     style = args.progress or (Style.NONE if args.json else Style.AUTO)
     device = Device(config, Manifests(config.state_dir), reporter(style, sys.stderr))
-    return device, _bootloader(config)
+    return device, open_environment(config.environment, config.environment_path)
 
 
-def _bootloader(config: Config) -> Bootloader:
-    if config.environment == "file":
-        return FileEnvironment(config.environment_path)
-    return UBootEnvironment(config.environment_path)
+def _install(
+    device: Device,
+    bootloader: Bootloader,
+    decide: Callable[[], installer.Update],
+    answer: Answer,
+    *,
+    dry_run: bool,
+) -> installer.Update:
+    """Decide and carry out; `answer` says what that took, and so will `ota status`."""
+    meter = Meter()
+    cost = Cost()
+    try:
+        with _locked(device.config.state_dir):
+            update = decide()
+            answer |= {"version": update.description.version, "signer": update.signer}
+            cost = update.cost if dry_run else installer.install(update, bootloader)
+    except OtaError as error:
+        _remember(device, {**answer, "error": error.to_json()})
+        raise
+    finally:
+        answer |= to_json(cost, meter.read())
+    if not dry_run:
+        _remember(device, answer)
+    return update
+
+
+def _reboot(config: Config) -> bool:
+    """Whether it went well; where nothing is configured it does."""
+    try:
+        return not config.reboot or subprocess.run(config.reboot, check=False).returncode == 0
+    except OSError as error:
+        raise ConfigError("tool-missing", f"{config.reboot[0]}: {error.strerror}") from error
 
 
 def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
     chosen = Selection.parse(args.select) if args.select else None
-    stream = Package(_open(args.package, device), device.config.state_dir)
-    return installer.decide(stream, device, HANDLERS, chosen, args.max_download)
+    stream = Package(_open(args.package, device, chosen), device.config.state_dir)
+    dry_run = getattr(args, "dry_run", True)  # `plan` has no such option
+    return installer.decide(stream, device, HANDLERS, chosen, args.max_download, dry_run=dry_run)
 
 
-def _open(name: str, device: Device) -> Reader:
+def _open(name: str, device: Device, chosen: Selection | None) -> Reader:
     if name == "-":
-        return sys.stdin.buffer
+        return package.Pipe(sys.stdin.buffer)
     if name.startswith(("http://", "https://")):
         return open_file(name, device.network, device.servers)
-    return package.open_package(Path(name))
+    path = Path(name)
+    return package.open_package(folder.choose(path, device, chosen) if path.is_dir() else path)
 
 
 @contextmanager

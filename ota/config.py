@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ota import acceptance as acceptances
 from ota import board as boards
+from ota import commands, settings
 from ota import network as networks
-from ota import settings
+from ota.acceptance import Acceptance
 from ota.board import Board, Slot
+from ota.boot.environments import ENVIRONMENTS, NAMESPACE
+from ota.commands import Commands
 from ota.errors import ConfigError
 from ota.io.network import Network
 from ota.io.target import same_file
@@ -20,7 +24,16 @@ from ota.trust.signature import Trust
 DEFAULT_PATH: Final = Path("/etc/otakit/device.toml")
 HWREVISION: Final = Path("/etc/hwrevision")
 
-ENVIRONMENTS: Final = ("file", "uboot")
+TOOLS: Final = ("2022.12", "2024.12", "2025.12")  # releases of SWUpdate with progress messages of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Vars:
+    """Where the `vars` of packages are kept."""
+
+    environment: str  # one of ENVIRONMENTS
+    path: Path
+    namespace: str | None = None  # of packages that name none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +52,13 @@ class Config:
     network: Network
     memory: int  # bytes
     seeds: tuple[Path, ...] = ()  # what else can be copied from, the preferred first
+    service_folder: Path | None = None  # of the service's sockets; None: where SWUpdate's tools look
+    service_tools: str = "2024.12"  # one of TOOLS
     script_s: int = 600  # seconds that a script of a package may take
     decryption_key: Path | None = None
+    acceptance: Acceptance = field(default_factory=Acceptance)  # of versions
+    vars: Vars = field(default_factory=lambda: Vars("file", Path("/var/lib/otakit/vars")))
+    commands: Commands = field(default_factory=Commands)
 
 
 def load(path: Path) -> Config:
@@ -56,6 +74,7 @@ def load(path: Path) -> Config:
     state_dir = table.file("state_dir", "/var/lib/otakit")
     running = _running(table.table("running"), board.slots, paths)
     environment, environment_path, reboot = _boot(table.table("boot"))
+    service_folder, service_tools = _service(table.table("service"))
     memory, script_s = _limits(table.table("limits"))
     config = Config(
         board=board,
@@ -71,7 +90,12 @@ def load(path: Path) -> Config:
         memory=memory,
         script_s=script_s,
         decryption_key=_decrypt(table.table("decrypt")),
+        acceptance=acceptances.parse(table.table("versions")),
+        vars=_vars(table.table("vars"), state_dir),
+        commands=commands.parse(table.table("commands"), script_s),
         seeds=table.files("seeds"),
+        service_folder=service_folder,
+        service_tools=service_tools,
     )
     table.done()
     return config
@@ -122,14 +146,34 @@ def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
     path = table.file("path", default)
     reboot = table.texts("reboot")
     table.done()
-    if environment not in ENVIRONMENTS:
-        raise ConfigError(
-            "config-value",
-            f"{table.path}: boot.environment",
-            expected=f"one of {', '.join(ENVIRONMENTS)}",
-            found=environment,
-        )
+    _check_one_of(ENVIRONMENTS, environment, f"{table.path}: boot.environment")
     return environment, path, reboot
+
+
+def _vars(table: settings.Table, state_dir: Path) -> Vars:
+    environment = table.text("environment", "file")
+    default = {"file": str(state_dir / "vars"), "uboot": "/etc/fw_env.config"}.get(environment)
+    path, namespace = table.file("path", default), table.optional_text("namespace")
+    table.done()
+    _check_one_of(ENVIRONMENTS, environment, f"{table.path}: vars.environment")
+    if namespace is not None and not NAMESPACE.fullmatch(namespace):
+        raise ConfigError(
+            "config-value", f"{table.path}: vars.namespace", expected=NAMESPACE.pattern, found=namespace
+        )
+    return Vars(environment, path, namespace)
+
+
+def _service(table: settings.Table) -> tuple[Path | None, str]:
+    folder = table.optional_file("folder")
+    tools = table.text("tools", "2024.12")
+    table.done()
+    _check_one_of(TOOLS, tools, f"{table.path}: service.tools")
+    return folder, tools
+
+
+def _check_one_of(words: Sequence[str], found: str, where: str) -> None:
+    if found not in words:
+        raise ConfigError("config-value", where, expected=f"one of {', '.join(words)}", found=found)
 
 
 def _trust(table: settings.Table) -> Trust:

@@ -81,13 +81,19 @@ class UpdateError(OtaError):
         "target-doubled": "two entries would write the same place",
         "selection-missing": "the sw-description has no such software set and mode",
         "hardware-mismatch": "the update is not for this board or revision",
+        "update-type": "the update's type is not one that this device takes",
+        "version-refused": "this device does not take this version",
         "header-format": "the zchunk header is malformed",
         "header-unsupported": "the zchunk header uses a feature that an update may not",
         "delta-format": "the rdiff delta is malformed",
         "delta-base": "the rdiff base is not the one that the delta was made from",
-        "payload-format": "compressed payload is malformed",
+        "payload-format": "a compressed stream or an archive in the package is malformed",
+        "payload-unsafe": "an archive in the package holds what may not be unpacked",
+        "bootenv-format": "a file of boot loader variables breaks its rules",
+        "script-failed": "a script or command of the package failed, or did not end in time",
         "result-mismatch": "what was written is not what the update describes",
         "over-budget": "the update would download more than allowed",
+        "folder-empty": "the folder has no package for this device",
     }
 
 
@@ -107,14 +113,19 @@ class DeviceError(OtaError):
         "disk-full": "no space left where the agent keeps its state",
         "boot-environment": "the boot loader's environment cannot be read or written",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
+        "state-noexec": "a script cannot run in the folder where the agent keeps its state",
         "mount-failed": "a file system cannot be mounted",
+        "path-unusable": "a file or folder that the update names cannot be used",
+        "file-system-full": "a file system has no room for what the update puts there",
         "program-failed": "a program of this device failed",
+        "command-refused": "the operator's command before an update did not allow it",
         "partition-table": "a disk cannot have the partition table that is described, or has another kind",
         "partition-missing": "a disk has no such partition",
         "partition-in-use": "a partition that is in use would be formatted, moved, cut or removed",
         "uuid-taken": "a file system on this device has the UUID already",
         "emmc-register": "an eMMC's boot partition cannot be read or set",
         "busy": "another ota command is running",
+        "service-socket": "the service's sockets cannot be made, or another service has them",
     }
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
 
+from ota import acceptance, commands
+from ota.boot.environments import NAMESPACE, open_environment
 from ota.boot.state import UpdateState, changes
+from ota.commands import Commands
 from ota.device import Device
-from ota.errors import OtaError, UpdateError
-from ota.formats import features, hardware
+from ota.errors import ConfigError, OtaError, UpdateError
+from ota.formats import features, hardware, versions
 from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Bootloader, Cost
+from ota.io import durable
 from ota.job import NO_PAYLOAD, Job, Payload, Row, Span
 from ota.package import Package
 
@@ -38,6 +42,9 @@ class Update:
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
     running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
+    record: Path | None = None  # the file of installed versions, if one is kept
+    versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
+    commands: Commands = field(default_factory=Commands)
 
 
 def decide(
@@ -46,27 +53,32 @@ def decide(
     handlers: Mapping[str, Row],
     chosen: Selection | None,
     max_download: int | None,
+    *,
+    dry_run: bool = False,
 ) -> Update:
     """Prove the package, select what is for this device, and plan it; nothing is written.
 
     Args:
         chosen: software set and mode; default: the board's set, and the mode of the slot that does not run.
         max_download: bytes of payload that may come over the network; None: any.
+        dry_run: it will not be installed, so the operator's command is not run.
 
     Raises:
         OtaError: the first reason why it cannot be installed.
     """
-    signed = package.read_description(device.config.trust)
-    description = _select(signed.tree, device, chosen)
-    hardware.check(description.hardware, device.board.name, device.config.revision)
-    if description.vars:
-        _log.warning("vars of the sw-description are not kept: %s", ", ".join(description.vars))
+    description, signer = examine(package, device, chosen)
     for entry in description.entries:
         _check_type(entry, handlers)
+    kept = (_keep_vars(description, device),) if description.vars else ()
+    if not dry_run:
+        commands.run_before(device.config.commands)
+    installed = acceptance.installed(device.config.acceptance)
+    entries = tuple(entry for entry in description.entries if _is_wanted(entry, installed))
+    description = replace(description, entries=entries)
     targets = (device.find(entry.device).path for entry in description.entries if entry.device)
     device = replace(device, targets=tuple(targets))
     payloads = package.stage(description.entries, device.progress)
-    jobs = tuple(_decide(description, payloads, handlers, device))
+    jobs = (*_decide(description, payloads, handlers, device), *kept)
     _refuse_doubled(jobs)
     cost = reduce(add, (job.cost for job in jobs), Cost())
     if max_download is not None and cost.fetched_bytes > max_download:
@@ -77,11 +89,37 @@ def decide(
             found=cost.fetched_bytes,
         )
     memory = max((job.memory for job in jobs), default=0)
-    return Update(description, signed.signer, jobs, cost, memory, device.config.running.bootenv)
+    return Update(
+        description,
+        signer,
+        jobs,
+        cost,
+        memory,
+        device.config.running.bootenv,
+        device.config.acceptance.record,
+        installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
+        device.config.commands,
+    )
+
+
+def examine(package: Package, device: Device, chosen: Selection | None) -> tuple[Description, str]:
+    """Prove who made a package, and that it is for this device; reads the sw-description and nothing else.
+
+    Returns:
+        What it asks of this device, and who signed it.
+
+    Raises:
+        OtaError: the first reason why it is not for this device.
+    """
+    signed = package.read_description(device.config.trust)
+    description = _select(signed.tree, device, chosen)
+    hardware.check(description.hardware, device.board.name, device.config.revision)
+    acceptance.check(description, device.config.acceptance)
+    return description, signed.signer
 
 
 def install(update: Update, bootloader: Bootloader) -> Cost:
-    """Carry out what was decided: scripts before, partitions, images and files, scripts after, the switch.
+    """Carry out what was decided: scripts before, partitions, images, files, scripts after, vars, the switch.
 
     Returns:
         What it took.
@@ -105,14 +143,16 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         except BaseException:
             _say_failed(bootloader, update)
             raise
-        return cost
+        _record(update)
+    commands.run_after(update.commands)
+    return cost
 
 
 def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description:
     target = device.board.other(device.config.running)
     selection = chosen or Selection(device.board.software_set, target.mode)
     description = selecting.select(tree, device.board.name, selection, required=chosen is not None)
-    if not (description.entries or description.bootenv):
+    if not (description.entries or description.bootenv or description.vars):
         raise UpdateError(
             "selection-missing",
             f"the sw-description has nothing to install for {selection}",
@@ -124,8 +164,8 @@ def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description
 def _check_type(entry: Entry, handlers: Mapping[str, Row]) -> None:
     features.refuse_type(entry.type, entry.label)
     row = handlers.get(entry.type)
-    if row is None or entry.section not in row.sections:
-        known = (name for name, row in handlers.items() if entry.section in row.sections)
+    if row is None or not selecting.may_stand(entry.section, row.sections):
+        known = (name for name, row in handlers.items() if selecting.may_stand(entry.section, row.sections))
         raise UpdateError(
             "description-type",
             f"{entry.label}: its type has no handler in this section",
@@ -134,8 +174,39 @@ def _check_type(entry: Entry, handlers: Mapping[str, Row]) -> None:
         )
     if row.has_data and entry.filename is None:
         raise UpdateError("description-content", f"{entry.label}: an entry of this type needs a filename")
-    if entry.install_if_different or entry.install_if_higher:
-        _log.warning("%s is installed whatever version is there", entry.label)
+
+
+def _keep_vars(description: Description, device: Device) -> Job:
+    """`vars` are kept when the last script was run, just before the switch: this job is the last one."""
+    places = device.config.vars
+    namespace = description.namespace or places.namespace
+    if namespace is None and places.environment == "uboot":
+        raise ConfigError(
+            "config-key", "the package's vars belong to no namespace", expected="namespace in [vars]"
+        )
+    if namespace is not None and not NAMESPACE.fullmatch(namespace):
+        raise UpdateError(
+            "description-content", "namespace-for-vars", expected=NAMESPACE.pattern, found=repr(namespace)
+        )
+    environment = open_environment(places.environment, places.path, namespace)
+    values = {name: value or None for name, value in description.vars.items()}
+
+    def check() -> None:
+        environment.get("")
+
+    return Job(check=check, after=partial(environment.apply, values))
+
+
+def _is_wanted(entry: Entry, installed: Mapping[str, str]) -> bool:
+    """Whether `install-if-different` and `install-if-higher` let it be installed."""
+    current = installed.get(entry.name or "")
+    if current is None or not entry.version:
+        return True
+    order = versions.compare(entry.version, current)
+    if (entry.install_if_different and order == 0) or (entry.install_if_higher and order <= 0):
+        _log.info("%s is not installed: version %s, and %s is there", entry.label, entry.version, current)
+        return False
+    return True
 
 
 def _decide(
@@ -165,25 +236,28 @@ def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:
 
 
 def _late(decision: Callable[[], Job]) -> Job:
-    """A job that is decided when it is run; what comes after that is as decided."""
+    """A job that is decided when it is run."""
     decided: list[Job] = []
+    bootenv: dict[str, str | None] = {}
 
     def run() -> Cost:
         job = decision()
         decided.append(job)
+        bootenv.update(job.bootenv)
         job.check()
         job.before()
         return job.run()
 
-    def each(step: Callable[[Job], None]) -> None:
+    def later(step: Callable[[Job], None]) -> None:
         for job in decided:
             step(job)
 
     return Job(
         run=run,
-        after=lambda: each(lambda job: job.after()),
-        failed=lambda: each(lambda job: job.failed()),
-        close=lambda: each(lambda job: job.close()),
+        after=partial(later, lambda job: job.after()),
+        failed=partial(later, lambda job: job.failed()),
+        close=partial(later, lambda job: job.close()),
+        bootenv=bootenv,
     )
 
 
@@ -215,14 +289,23 @@ def _commit(bootloader: Bootloader, update: Update) -> None:
         name: value or None for name, value in update.description.bootenv.items()
     }
     for job in update.jobs:
-        bootenv |= job.bootenv
+        bootenv = {**bootenv, **job.bootenv} if job.overrides else {**job.bootenv, **bootenv}
     bootloader.apply({**bootenv, **_changes(update, UpdateState.INSTALLED)})
+
+
+def _record(update: Update) -> None:
+    """Say what is installed now. The switch is made: where this fails, the update stands all the same."""
+    try:
+        if update.record:
+            durable.replace(update.record, versions.render_installed(dict(update.versions)))
+    except OtaError as error:
+        _log.error("%s", error)
 
 
 def _say_failed(bootloader: Bootloader, update: Update) -> None:
     """The first error is the one to report: what fails here is only logged."""
-    steps: list[Callable[[], None]] = [job.failed for job in update.jobs]
-    steps.append(partial(_mark_failed, bootloader, update))
+    steps: list[Callable[[], None]] = [partial(_mark_failed, bootloader, update)]
+    steps += [job.failed for job in update.jobs]
     for step in steps:
         try:
             step()
@@ -231,8 +314,8 @@ def _say_failed(bootloader: Bootloader, update: Update) -> None:
 
 
 def _mark_failed(bootloader: Bootloader, update: Update) -> None:
-    # Where this fails too, the environment still says "in progress".
-    bootloader.apply(_changes(update, UpdateState.FAILED))
+    # Where this fails too, the environment still says "in progress". A script may have switched.
+    bootloader.apply({**update.running, **_changes(update, UpdateState.FAILED)})
 
 
 def _changes(update: Update, state: UpdateState) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Reader(Protocol):
@@ -12,6 +12,17 @@ class Reader(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; empty at the end and only there."""
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A Reader of something that may stay silent: a pipe, a connection."""
+
+    def read(self, size: int, /) -> bytes:
+        """As a Reader's; what is there, if less is there."""
+
+    def is_ready(self, timeout_s: float, /) -> bool:
+        """Whether `read` need not wait, within that time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -89,6 +89,7 @@ class Job:
         changes: block devices that look different afterwards (partitions, file systems): entries
             that go there are decided when it is their turn.
         bootenv: variables for the boot loader, set at the commit point.
+        overrides: whether they go before those of the sw-description and of the jobs before this one.
     """
 
     cost: Cost = field(default_factory=Cost)
@@ -102,6 +103,7 @@ class Job:
     writes: tuple[Span, ...] = ()
     changes: tuple[Path, ...] = ()
     bootenv: Mapping[str, str | None] = field(default_factory=dict)
+    overrides: bool = True
 
 
 class Handler(Protocol):

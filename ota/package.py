@@ -9,6 +9,7 @@ folder, so that every artifact is proved before a slot is written.
 from __future__ import annotations
 
 import os
+import select
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,8 +132,24 @@ def open_package(path: Path) -> Reader:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise ConfigError("file-missing", f"{path} cannot be read: {error.strerror}") from error
-    return _File(file) if file.seekable() else file
+        raise _unreadable(str(path), error) from error
+    return _File(file) if file.seekable() else Pipe(file)
+
+
+class Pipe:
+    """What is read once, and may stay silent."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file  # whose buffer is not used
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return os.read(self._file.fileno(), size)
+        except OSError as error:
+            raise _unreadable(self._file.name, error) from error
+
+    def is_ready(self, timeout_s: float, /) -> bool:
+        return bool(select.select([self._file], [], [], max(0.0, timeout_s))[0])
 
 
 class _File:
@@ -142,10 +159,17 @@ class _File:
         self._file = file
 
     def read(self, size: int, /) -> bytes:
-        return self._file.read(size)
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise _unreadable(self._file.name, error) from error
 
     def section(self, member: cpio.Member, digest: str) -> Payload:
         return _section(self._file, member.offset, member, digest)
+
+
+def _unreadable(name: str, error: OSError) -> ConfigError:
+    return ConfigError("file-missing", f"{name} cannot be read: {error.strerror}")
 
 
 def _section(file: BinaryIO, offset: int, member: cpio.Member, digest: str) -> Payload:

@@ -42,6 +42,9 @@ class Table:
         """Bytes, written as "48M" (K, M, G: powers of 1024)."""
         return parse_size(self.text(key, default), self._complain(key))
 
+    def optional_flag(self, key: str) -> bool | None:
+        return self._take(key, bool, "true or false")
+
     def optional_size(self, key: str) -> int | None:
         text = self.optional_text(key)
         return None if text is None else parse_size(text, self._complain(key))
@@ -69,6 +72,14 @@ class Table:
         for name, value in values.items():
             if not isinstance(value, str):
                 raise self._complain(f"{key}.{name}")("a string", value)
+        return dict(values)
+
+    def strings(self, key: str) -> dict[str, str | list[str]]:
+        """As `mapping`; the values are strings or lists of strings."""
+        values = self._take(key, dict, "a table") or {}
+        for name, value in values.items():
+            if not all(isinstance(text, str) for text in (value if isinstance(value, list) else [value])):
+                raise self._complain(f"{key}.{name}")("a string or a list of strings", value)
         return dict(values)
 
     def table(self, key: str) -> Table:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ota.board import Slot
-from ota.formats import cpio, description, selection
-from packager import check, keys, output
-from packager.builders import BUILDERS
+from ota.formats import cpio
+from ota.trust.decryption import Key
+from packager import check, describe, encryption, keys, output
 from packager.contents import Contents
-from packager.interfaces import Artifact, Companions, Image, Workspace
+from packager.entries import Item
+from packager.interfaces import Artifact, Companions, Workspace
 from packager.keys import Signer
 from packager.release import Release
 
@@ -40,12 +39,13 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int) -> Conte
         workspace = Workspace(stage / "members", stage / "publish", release.version)
         for part in (workspace.members, workspace.publish):
             part.mkdir()
-        artifacts = [_build(image, workspace) for image in release.images]
+        artifacts = [_build(item, workspace, release.key) for item in release.items]
         package = stage / release.package
-        _write(package, _describe(release, artifacts), artifacts, signer, time)
+        _write(package, describe.describe(release, artifacts), artifacts, signer, time)
         _log.info("reading %s back", release.package)
-        bases = tuple(artifact.base for artifact in artifacts if artifact.base)
-        contents = check.verify(package, signer.trust, Companions(workspace.publish, bases))
+        bases = tuple(artifact.base for artifact in artifacts if artifact and artifact.base)
+        companions = Companions(workspace.publish, bases, release.key)
+        contents = check.verify(package, signer.trust, companions)
         (stage / REPORT).write_text(json.dumps(contents.to_json(), indent=2) + "\n")
         published = sorted(f"publish/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
@@ -55,55 +55,24 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int) -> Conte
     return contents
 
 
-def _build(image: Image, workspace: Workspace) -> Artifact:
-    _log.info("%s: building %s from %s", image.name, image.type, image.file)
-    artifact = BUILDERS[image.type].build(image, workspace)
-    _log.info("%s: %s, %d bytes", image.name, artifact.member, artifact.file.stat().st_size)
+def _build(item: Item, workspace: Workspace, key: Key | None) -> Artifact | None:
+    """Its artifact; None where it has no payload."""
+    if item.image is None or item.row.builder is None:
+        return None
+    _log.info("%s: building %s from %s", item.name, item.type, item.image.file)
+    artifact = item.row.builder.build(item.image, workspace)
+    if item.is_encrypted:
+        assert key, item  # the release file is read that way
+        artifact = encryption.encrypt(artifact, workspace.members, key)
+    _log.info("%s: %s, %d bytes", item.name, artifact.member, artifact.file.stat().st_size)
     return artifact
 
 
-def _describe(release: Release, artifacts: Sequence[Artifact]) -> bytes:
-    """The sw-description: one mode for each slot, which differ in devices and bootenv only."""
-    digests = [_sha256(artifact.file) for artifact in artifacts]
-    made = list(zip(release.images, artifacts, digests, strict=True))
-    modes = {
-        slot.mode: {
-            "images": [_entry(release, slot, *of_image) for of_image in made],
-            "bootenv": [{"name": name, "value": value} for name, value in slot.bootenv.items()],
-        }
-        for slot in release.board.slots
-    }
-    about = {"version": release.version, "description": release.description}
-    software = {
-        **{name: value for name, value in about.items() if value},
-        "hardware-compatibility": list(release.board.revisions),
-        release.board.software_set: modes,
-    }
-    return description.render({selection.ROOT: software})
-
-
-def _entry(release: Release, slot: Slot, image: Image, artifact: Artifact, sha256: str) -> dict[str, object]:
-    entry = {
-        "name": image.name,
-        "version": release.version,
-        "filename": artifact.member,
-        "type": image.type,
-        "device": slot.device,
-        "compressed": artifact.compressed and str(artifact.compressed),
-        "sha256": sha256,
-        "properties": dict(artifact.properties(release.board.other(slot))),
-    }
-    return {name: value for name, value in entry.items() if value}
-
-
-def _write(package: Path, text: bytes, artifacts: Sequence[Artifact], signer: Signer, time: int) -> None:
+def _write(
+    package: Path, text: bytes, artifacts: Sequence[Artifact | None], signer: Signer, time: int
+) -> None:
     signature = keys.sign(text, signer, time=time)
     files: list[tuple[str, Path | bytes]] = [(check.DESCRIPTION, text), (check.SIGNATURE, signature)]
-    files += [(artifact.member, artifact.file) for artifact in artifacts]
+    files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
     with package.open("wb") as archive:
         cpio.write(archive, files)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

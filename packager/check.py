@@ -13,40 +13,33 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
-from ota.formats import cpio, description, selection
-from ota.formats.selection import Entry, Selection
+from ota.formats import cpio, description
+from ota.formats.selection import Entry, Section
 from ota.interfaces import Reader
 from ota.io.readers import Decompress, blocks, read_full
 from ota.trust import signature as trusted
+from ota.trust.decryption import Decrypt, Key
 from ota.trust.signature import Trust
-from packager.builders import BUILDERS
+from packager import choices, types
 from packager.contents import Choice, Contents, Measurement, Stored
 from packager.interfaces import Companions, Figures, Measured
+from packager.types import TYPES
 
 DESCRIPTION: Final = "sw-description"
 SIGNATURE: Final = "sw-description.sig"
 
-# What stock SWUpdate can be built with (its handlers.rst); a word that it does not know makes it refuse.
-_STOCK_TYPES: Final = frozenset({
-    "archive", "bootloader", "btrfs", "btrfs-receive", "copy", "delta", "diskformat", "diskpart",
-    "docker_containercreate", "docker_containerdelete", "docker_containerstart", "docker_containerstop",
-    "docker_imagedelete", "docker_imageload", "docker_imageprune", "docker_networkcreate",
-    "docker_networkdelete", "docker_volumecreate", "docker_volumedelete", "dummy", "emmc_boot",
-    "emmc_boot_toggle", "executor", "flash", "flash-hamming1", "gptpart", "gptswap", "lua", "postinstall",
-    "preinstall", "raw", "rawcopy", "rawfile", "rdiff_file", "rdiff_image", "readback", "remote",
-    "shellscript", "ssblswitch", "swuforward", "tar", "toggleboot", "ubipartition", "ubiswap", "ubivol",
-    "uboot", "ucfw", "uniqueuuid",
-})  # fmt: skip
 MEMORY: Final = 1 << 27  # bytes a decompressor may take; the window that stock SWUpdate's zstd stops at
 
+_ALONE: Final = Companions()
 
-def inspect(path: Path) -> Contents:
-    """What is in a package, whoever signed it.
+
+def inspect(path: Path, companions: Companions = _ALONE) -> Contents:
+    """What is in a package, whoever signed it, if anybody did.
 
     Raises:
         ConfigError, UpdateError, TrustError: it cannot be read, or it is not whole.
     """
-    return _read(path, None, Companions())
+    return _read(path, None, companions)
 
 
 def verify(path: Path, trust: Trust, companions: Companions) -> Contents:
@@ -83,8 +76,8 @@ def _read(path: Path, trust: Trust | None, companions: Companions) -> Contents:
         if container.signature is None:
             raise TrustError("signature-missing", f"{path} is not signed", expected=f"a member {SIGNATURE}")
         signer = trusted.verify(container.description, container.signature, trust)
-    choices = tuple(_choices(description.parse(container.description)))
-    artifacts = _artifacts(choices, container.members)
+    found = tuple(choices.choices(description.parse(container.description)))
+    artifacts = _artifacts(found, container)
     with _open(path) as file:
         measurements = tuple(_measure(file, artifacts, companions))
     return Contents(
@@ -95,7 +88,7 @@ def _read(path: Path, trust: Trust | None, companions: Companions) -> Contents:
         signer=signer,
         members=container.members,
         artifacts=measurements,
-        choices=choices,
+        choices=found,
     )
 
 
@@ -137,52 +130,36 @@ def _container(file: BinaryIO) -> _Container:
     )
 
 
-def _choices(tree: description.Tree) -> Iterator[Choice]:
-    """Every selection, for every board where it depends on the board."""
-    texts = selection.selections(tree)
-    names: list[Selection | None] = [Selection.parse(text) for text in texts]
-    software = tree.get(selection.ROOT)
-    boards = list(software) if isinstance(software, dict) else []
-    for name in names or [None]:
-        try:
-            yield Choice("", str(name or ""), selection.select(tree, "", name, required=True))
-        except UpdateError as error:
-            found = list(_choices_of_boards(tree, boards, name))
-            if not found:
-                raise error
-            yield from found
-
-
-def _choices_of_boards(tree: description.Tree, boards: list[str], name: Selection | None) -> Iterator[Choice]:
-    for board in boards:
-        try:
-            yield Choice(board, str(name or ""), selection.select(tree, board, name, required=True))
-        except UpdateError as error:
-            if error.code not in ("selection-missing", "description-content"):
-                raise
-
-
-def _artifacts(choices: tuple[Choice, ...], members: tuple[Stored, ...]) -> dict[str, Entry]:
+def _artifacts(found: tuple[Choice, ...], container: _Container) -> dict[str, Entry]:
     """The first entry of each artifact; all of them name the same member and its sha256."""
     stored: dict[str, list[Stored]] = {}
-    for member in members:
+    for member in container.members:
         stored.setdefault(member.name, []).append(member)
     artifacts: dict[str, Entry] = {}
-    for entry in (entry for choice in choices for entry in choice.description.entries):
+    for entry in (entry for choice in found for entry in choice.description.entries):
         if entry.filename is None:
             continue
-        found = stored.get(entry.filename, [])
-        if len(found) != 1:
-            code = "member-doubled" if found else "member-missing"
-            raise UpdateError(code, f"member {entry.filename}", expected="one", found=len(found))
-        if entry.sha256 is None:
+        held = stored.get(entry.filename, [])
+        if len(held) != 1:
+            code = "member-doubled" if held else "member-missing"
+            raise UpdateError(code, f"member {entry.filename}", expected="one", found=len(held))
+        # Of a package that nobody signed, a device without signatures asks for none either.
+        if entry.sha256 is None and container.signature is not None:
             raise TrustError("digest-missing", f"{entry.filename} has no sha256 in the sw-description")
-        if entry.sha256 != found[0].sha256:
-            raise TrustError(
-                "digest-mismatch", f"member {entry.filename}", expected=entry.sha256, found=found[0].sha256
-            )
+        _check_member(entry, held[0])
         artifacts.setdefault(entry.filename, entry)
     return artifacts
+
+
+def _check_member(entry: Entry, member: Stored) -> None:
+    if entry.sha256 not in (None, member.sha256):
+        raise TrustError(
+            "digest-mismatch", f"member {member.name}", expected=entry.sha256, found=member.sha256
+        )
+    if entry.section is not Section.PARTITIONS and entry.size not in (None, 0, member.size):
+        raise UpdateError(
+            "member-size", f"member {member.name}", expected=f"{entry.size} bytes", found=member.size
+        )
 
 
 def _measure(file: BinaryIO, artifacts: dict[str, Entry], companions: Companions) -> Iterator[Measurement]:
@@ -190,26 +167,51 @@ def _measure(file: BinaryIO, artifacts: dict[str, Entry], companions: Companions
         entry = artifacts.get(member.name)
         if entry is None:
             continue
-        payload: Reader = reader
-        if entry.compressed:
-            payload = Decompress(reader, entry.compressed, MEMORY, f"member {member.name}")
         figures: Figures = {"member_size": member.size}
-        if entry.type in BUILDERS:
-            figures = {**figures, **BUILDERS[entry.type].check(entry, payload, companions)}
+        payload = _plain(entry, reader, companions.key)
+        if payload is None:
+            yield Measurement(entry, figures, is_opened=False)
+            continue
+        known = TYPES.get(entry.type)
+        if known and known.builder:
+            figures = {**figures, **known.builder.check(entry, payload, companions)}
         _exhaust(payload)
         yield Measurement(entry, figures)
 
 
+def _plain(entry: Entry, reader: Reader, key: Key | None) -> Reader | None:
+    """The artifact, decrypted and decompressed; None without the key to it."""
+    what = f"member {entry.filename}"
+    if entry.encrypted:
+        own = bytes.fromhex(entry.aes_key) if entry.aes_key else key.key if key else b""
+        iv = bytes.fromhex(entry.ivt) if entry.ivt else key.iv if key else b""
+        if not own or not iv:
+            return None
+        reader = Decrypt(reader, own, iv, what)
+    return Decompress(reader, entry.compressed, MEMORY, what) if entry.compressed else reader
+
+
 def _check_installable(choice: Choice) -> None:
-    """What would make stock SWUpdate refuse, beyond what parsing refuses already."""
-    where = choice.selection or "sw-description"
+    """What would make stock SWUpdate or our device refuse, beyond what parsing refuses already."""
+    where = " ".join(filter(None, (choice.board, choice.selection))) or "sw-description"
     if not choice.description.hardware:
         raise UpdateError("description-content", f"{where}: hardware-compatibility is missing")
+    places: dict[tuple[object, ...], str] = {}
+    streamed: set[str] = set()
     for entry in choice.description.entries:
-        if entry.type not in _STOCK_TYPES:
+        name = f"{where}: {entry.label}"
+        types.check(entry, name)
+        place = types.place(entry)
+        if place and place in places:
+            raise UpdateError("target-doubled", f"{name} goes to the same place", found=places[place])
+        if place:
+            places[place] = name
+        if entry.filename in streamed:
             raise UpdateError(
-                "description-type", f"{where}: stock SWUpdate has no handler for it", found=entry.type
+                "description-content", f"{name}: a file that is installed-directly is for one entry alone"
             )
+        if entry.filename and entry.installed_directly:
+            streamed.add(entry.filename)
 
 
 def _exhaust(reader: Reader) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError, OtaError
+from ota.trust import decryption
+from ota.trust.decryption import Key
 from ota.trust.signature import Trust
 from packager import build, check, inputs, keys, release
 from packager.contents import Contents
@@ -77,7 +79,7 @@ def run_build(options: argparse.Namespace) -> Contents:
 
 def run_inspect(options: argparse.Namespace) -> Contents:
     """Look into a package."""
-    return check.inspect(options.package)
+    return check.inspect(options.package, Companions(key=_key(options)))
 
 
 def run_verify(options: argparse.Namespace) -> Contents:
@@ -91,9 +93,13 @@ def run_verify(options: argparse.Namespace) -> Contents:
             hint="otapack inspect looks into a package whoever signed it",
         )
     bases = tuple(inputs.existing(path, "--base") for path in options.base)
-    contents = check.verify(options.package, trust, Companions(options.publish, bases))
+    contents = check.verify(options.package, trust, Companions(options.publish, bases, _key(options)))
     _log.info("%s is whole, signed by a trusted key, and can be installed", options.package)
     return contents
+
+
+def _key(options: argparse.Namespace) -> Key | None:
+    return decryption.read_key(options.decrypt_key) if options.decrypt_key else None
 
 
 def signing_time(environment: Mapping[str, str]) -> int:
@@ -148,6 +154,13 @@ def _parser() -> argparse.ArgumentParser:
         ("--base", "an earlier image: apply rdiff deltas to it; may be given again"),
     ):
         of_verify.add_argument(flag, type=Path, action="append", default=[], metavar="FILE", help=help_)
+    for of_either in (of_inspect, of_verify):
+        of_either.add_argument(
+            "--decrypt-key",
+            type=Path,
+            metavar="FILE",
+            help="look into encrypted artifacts: KEY IV, as swupdate -K",
+        )
     of_verify.add_argument("--publish", type=Path, metavar="DIR", help="check the published files in DIR too")
     return parser
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import zstandard
+from lz4.frame import LZ4FrameCompressor
 
 from ota.errors import ConfigError
 from ota.formats.selection import Compression
@@ -23,11 +24,17 @@ from ota.settings import Table
 
 WINDOW_LOG: Final = 23  # 8 MiB, what the zstd format asks every decoder to support (RFC 8878 §3.1.1.1.2)
 
-_SUFFIX: Final = {Compression.ZSTD: ".zst", Compression.XZ: ".xz", Compression.ZLIB: ".gz"}
+_SUFFIX: Final = {
+    Compression.ZSTD: ".zst",
+    Compression.XZ: ".xz",
+    Compression.ZLIB: ".gz",
+    Compression.LZ4: ".lz4",
+}
 _LEVELS: Final = {
     Compression.ZSTD: range(1, 20),
     Compression.XZ: range(7),  # 6 looks back over 8 MiB, 9 over 64 MiB
     Compression.ZLIB: range(1, 10),
+    Compression.LZ4: range(1, 13),
 }
 
 
@@ -44,9 +51,9 @@ class Setting:
         return _SUFFIX[self.method] if self.method else ""
 
 
-def read(table: Table) -> Setting:
-    """The keys `compressed` and `level` of an `[[image]]`."""
-    word = table.text("compressed", Compression.ZSTD)
+def read(table: Table, default: str = Compression.ZSTD) -> Setting:
+    """The keys `compressed` and `level` of an entry."""
+    word = table.text("compressed", default)
     if word == "none":
         return Setting(None, 0)
     if word not in set(Compression):
@@ -101,4 +108,16 @@ def _zlib(source: Reader, size: int, level: int) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-_WRITERS: Final = {Compression.ZSTD: _zstd, Compression.XZ: _xz, Compression.ZLIB: _zlib}
+def _lz4(source: Reader, size: int, level: int) -> Iterator[bytes]:
+    compressor = LZ4FrameCompressor(compression_level=level, content_checksum=True)
+    yield compressor.begin(source_size=size)
+    yield from map(compressor.compress, blocks(source))
+    yield compressor.flush()
+
+
+_WRITERS: Final = {
+    Compression.ZSTD: _zstd,
+    Compression.XZ: _xz,
+    Compression.ZLIB: _zlib,
+    Compression.LZ4: _lz4,
+}

@@ -1,12 +1,45 @@
-"""Files that a release names: there, readable and not empty, before anything is built."""
+"""What a release file names: files that are there and readable, and names that fit everywhere."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from ota.errors import ConfigError
 from ota.settings import Table
+
+MAX_NAME: Final = 64  # characters; file names are made of two of them and stay far below 255
+
+# What every file system, URL, object store and shell takes as it is.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def name(table: Table, key: str, default: str | None = None) -> str:
+    """The name or version that `key` gives.
+
+    Raises:
+        ConfigError: "config-key" or "config-value".
+    """
+    text = table.text(key, default)
+    if len(text) > MAX_NAME or not _NAME.fullmatch(text):
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: {key} is wrong",
+            expected=f"at most {MAX_NAME} of A-Z a-z 0-9 . _ -, a letter or digit first",
+            found=repr(text),
+        )
+    return text
+
+
+def file(table: Table, key: str) -> Path:
+    """The file that `key` names; it may be empty.
+
+    Raises:
+        ConfigError: "file-missing".
+    """
+    return existing(table.file(key), f"{table.path}: {key}")
 
 
 def image(table: Table, key: str) -> Path:
@@ -15,7 +48,7 @@ def image(table: Table, key: str) -> Path:
     Raises:
         ConfigError: "file-missing", or "release-content" where there is nothing in it.
     """
-    path = existing(table.file(key), f"{table.path}: {key}")
+    path = file(table, key)
     if path.stat().st_size == 0:
         raise ConfigError("release-content", f"{table.path}: {key} {path} is empty")
     return path

@@ -12,6 +12,7 @@ from ota.board import Slot
 from ota.formats.selection import Compression, Entry
 from ota.interfaces import Reader
 from ota.settings import Table
+from ota.trust.decryption import Key
 
 Properties = Mapping[str, str | list[str]]
 Figures = Mapping[str, int | str]
@@ -20,11 +21,11 @@ Figures = Mapping[str, int | str]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One `[[image]]` of the release file."""
+    """What becomes the payload of one entry of the release file."""
 
     name: str
     file: Path
-    type: str  # the entry's type in the sw-description, and the builder's word
+    type: str  # the entry's type in the sw-description
     options: Any  # Any: only the builder that read them looks inside
 
 
@@ -50,6 +51,7 @@ class Artifact:
     properties: Callable[[Slot], Properties]  # of the entry, in the mode where that slot is the one that runs
     compressed: Compression | None = None
     base: Path | None = None  # the earlier image that it needs on the device
+    ivt: str | None = None  # hex; it is encrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,14 @@ class Companions:
 
     publish: Path | None = None  # the folder that is to be served
     bases: tuple[Path, ...] = ()  # earlier images
+    key: Key | None = None  # of encrypted artifacts
 
 
 class Builder(Protocol):
     """A builder is a module with these three functions."""
 
     def read(self, table: Table, /) -> object:
-        """Its own keys of an `[[image]]`, taken from the table; the result becomes `Image.options`."""
+        """Its own keys of an entry, taken from the table; the result becomes `Image.options`."""
 
     def build(self, image: Image, workspace: Workspace, /) -> Artifact:
         """Write the artifact, and what is to be published."""
@@ -74,7 +77,7 @@ class Builder(Protocol):
 
         Args:
             entry: of the parsed sw-description; the archive's member has its sha256.
-            payload: the artifact, decompressed.
+            payload: the artifact, decrypted and decompressed.
             companions: further files to prove it with.
         """
 

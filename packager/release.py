@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ota import board, settings
-from ota.board import Board
+from ota.board import Board, Slot
 from ota.errors import ConfigError
-from ota.formats.description import MAX_TEXT
+from ota.formats.description import MAX_TEXT, Form
+from ota.formats.selection import Section
 from ota.settings import Table
-from packager import inputs, keys
-from packager.builders import BUILDERS
-from packager.interfaces import Image
+from ota.trust import decryption
+from ota.trust.decryption import Key
+from packager import entries, inputs, keys
+from packager.entries import Item
 from packager.keys import Signer
 
-MAX_NAME: Final = 64  # characters; file names are made of two of them and stay far below 255
-
-# What every file system, URL, object store and shell takes as it is.
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What a boot environment holds as lines `name=value`.
+_VARIABLE: Final = re.compile(r"[^=\s\x00-\x1f]+")
+_VALUE: Final = re.compile(r"[^\x00-\x1f]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of a device's software."""
+    """One version of a device's software.
+
+    Attributes:
+        common: fields of the sw-description that are the same for every slot.
+        bootenv, vars: variables that are set whatever slot is written; an empty value unsets one.
+        switches: whether the variables of the slot that was written, which start it, are set.
+        key: of encrypted artifacts.
+    """
 
     name: str
     version: str
     description: str | None
     board: Board
-    images: tuple[Image, ...]
+    items: tuple[Item, ...]
     signer: Signer | None
+    form: Form
+    common: Mapping[str, object]
+    bootenv: Mapping[str, str]
+    vars: Mapping[str, str]
+    switches: bool
+    key: Key | None
 
     @property
     def package(self) -> str:
@@ -47,17 +62,27 @@ def read(path: Path) -> Release:
         ConfigError: config-syntax, config-key, config-value, file-missing or release-content.
     """
     table = settings.read(path)
-    for_board = _board(table)
+    for_board, version = _board(table), inputs.name(table, "version")
+    name, description = inputs.name(table, "name", for_board.name), _text(table, "description")
+    items = entries.read(table, for_board, version)
+    switch, encrypt = table.optional_flag("switch"), table.table("encrypt")
     release = Release(
-        name=_name(table, "name", for_board.name),
-        version=_name(table, "version"),
-        description=_description(table),
+        name=name,
+        version=version,
+        description=description,
         board=for_board,
-        images=tuple(_image(values) for values in table.tables("image")),
+        items=items,
         signer=keys.read(table.table("sign")),
+        form=_form(table),
+        common=_common(table),
+        bootenv=_variables(table, "bootenv"),
+        vars=_variables(table, "vars"),
+        switches=switch is not False,
+        key=_key(encrypt),
     )
     table.done()
-    _check_images(path, release.images)
+    _check_entries(path, release, switch)
+    _check_bootenv(path, release)
     return release
 
 
@@ -70,54 +95,96 @@ def _board(table: Table) -> Board:
     return found
 
 
-def _name(table: Table, key: str, default: str | None = None) -> str:
-    name = table.text(key, default)
-    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        raise ConfigError(
-            "config-value",
-            f"{table.path}: {key} is wrong",
-            expected=f"at most {MAX_NAME} of A-Z a-z 0-9 . _ -, a letter or digit first",
-            found=repr(name),
-        )
-    return name
-
-
-def _description(table: Table) -> str | None:
-    text = table.optional_text("description")
+def _text(table: Table, key: str) -> str | None:
+    text = table.optional_text(key)
     if text and len(text.encode()) > MAX_TEXT:
         raise ConfigError(
             "config-value",
-            f"{table.path}: description is too long",
+            f"{table.path}: {key} is too long",
             expected=f"at most {MAX_TEXT} bytes",
             found=len(text.encode()),
         )
     return text
 
 
-def _image(table: Table) -> Image:
-    name, file, kind = _name(table, "name"), inputs.image(table, "file"), table.text("type")
-    if kind not in BUILDERS:
+def _form(table: Table) -> Form:
+    word = table.text("format", Form.LIBCONFIG)
+    if word not in set(Form):
         raise ConfigError(
-            "config-value",
-            f"{table.path}: type of image {name!r} is wrong",
-            expected=" or ".join(BUILDERS),
-            found=repr(kind),
+            "config-value", f"{table.path}: format is wrong", expected=" or ".join(Form), found=repr(word)
         )
-    image = Image(name, file, kind, BUILDERS[kind].read(table))
+    return Form(word)
+
+
+def _common(table: Table) -> dict[str, object]:
+    found: dict[str, object | None] = {
+        "name": _text(table, "software-name"),  # `name` is the package's, and was so first
+        "update-type": _text(table, "update-type"),
+        "namespace-for-vars": _text(table, "namespace-for-vars"),
+    }
+    flags = ("reboot", "bootloader_transaction_marker", "bootloader_state_marker")
+    found |= {flag: table.optional_flag(flag) for flag in flags}
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _variables(table: Table, key: str) -> dict[str, str]:
+    variables = table.mapping(key)
+    for name, value in variables.items():
+        if not _VARIABLE.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ConfigError(
+                "config-value",
+                f"{table.path}: {key}.{name} is wrong",
+                expected="no control character, and no blank or '=' in its name",
+                found=repr(value),
+            )
+        if len(name.encode()) > MAX_TEXT or len(value.encode()) > MAX_TEXT:
+            raise ConfigError(
+                "config-value",
+                f"{table.path}: {key}.{name} is longer than SWUpdate reads",
+                expected=f"at most {MAX_TEXT} bytes",
+                found=max(len(name.encode()), len(value.encode())),
+            )
+    return variables
+
+
+def _key(table: Table) -> Key | None:
+    path = table.optional_file("key")
     table.done()
-    return image
+    return decryption.read_key(inputs.existing(path, f"{table.path}: [encrypt]")) if path else None
 
 
-def _check_images(path: Path, images: tuple[Image, ...]) -> None:
-    names = [image.name for image in images]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError("release-content", f"{path}: two images are named {name!r}")
-    # Every image goes to the slot that does not run; a second one would overwrite the first.
-    if len(images) != 1:
+def _check_entries(path: Path, release: Release, switch: bool | None) -> None:
+    if not release.items:
+        expected = " or ".join(f"[[{key}]]" for key in entries.KEYS)
+        raise ConfigError("release-content", f"{path} installs nothing", expected=expected)
+    if switch is None and not all(_is_written(slot, release.items) for slot in release.board.slots):
+        raise ConfigError(
+            "config-key",
+            f"{path}: no image or file goes to the slot that does not run",
+            expected="the key 'switch'",
+            hint="true: the boot loader is to start that slot all the same; false: it is not",
+        )
+    encrypted = [item.name for item in release.items if item.is_encrypted]
+    if bool(encrypted) != bool(release.key):
         raise ConfigError(
             "release-content",
-            f"{path}: number of images",
-            expected="one [[image]], because a board has one device for each slot",
-            found=len(images),
+            f"{path}: what is encrypted, and with what key?",
+            expected="entries with encrypted = true, and [encrypt] with key",
+            found=f"{', '.join(encrypted) or 'no such entry'}, and {'a' if release.key else 'no'} key",
         )
+
+
+def _is_written(slot: Slot, items: tuple[Item, ...]) -> bool:
+    written = (Section.IMAGES, Section.FILES)
+    return any(item.section in written and item.entry(slot).device == slot.device for item in items)
+
+
+def _check_bootenv(path: Path, release: Release) -> None:
+    for slot in release.board.slots:
+        for name in release.bootenv if release.switches else ():
+            if name in slot.bootenv:
+                raise ConfigError(
+                    "release-content",
+                    f"{path}: bootenv.{name} is what starts slot {slot.name!r}",
+                    hint="the board file sets it; with switch = false it does not",
+                )

@@ -39,6 +39,10 @@ class Tool:
 ALL = (
     Tool("swupdate-2022.12", "2022.12", STABLE, "usr/bin/swupdate", ("swupdate", "libubootenv0.1")),
     Tool("swupdate-2024.12", "2024.12", BACKPORTS, "usr/bin/swupdate", ("swupdate",)),
+    Tool("swupdate-client-2022.12", "2022.12", STABLE, "usr/bin/swupdate-client", ("swupdate",)),
+    Tool("swupdate-client", "2024.12", BACKPORTS, "usr/bin/swupdate-client", ("swupdate",)),
+    Tool("swupdate-progress-2022.12", "2022.12", STABLE, "usr/bin/swupdate-progress", ("swupdate",)),
+    Tool("swupdate-progress", "2024.12", BACKPORTS, "usr/bin/swupdate-progress", ("swupdate",)),
     Tool("zck", "1.3+", BACKPORTS, "usr/bin/zck", ("zchunk",)),
     Tool("unzck", "1.3+", BACKPORTS, "usr/bin/unzck", ("zchunk",)),
     Tool("zck_read_header", "1.3+", BACKPORTS, "usr/bin/zck_read_header", ("zchunk",)),
@@ -59,7 +63,12 @@ ALL = (
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
+    # From 0.3.4 on they know namespaces.
+    Tool("fw_printenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_printenv", ("libubootenv-tool",)),
+    Tool("fw_setenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     Tool("mkenvimage", "2022+", STABLE, "usr/bin/mkenvimage", ("u-boot-tools",)),
+    Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
+    Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
     Tool("cpio", "2.13+", STABLE, "bin/cpio", ("cpio",)),
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
     Tool("mmdebstrap", "1.0+", NATIVE, "usr/bin/mmdebstrap", ("mmdebstrap",),

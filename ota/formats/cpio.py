@@ -17,13 +17,14 @@ held to stricter rules, because a name becomes a path somewhere.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from ota.errors import ConfigError, UpdateError
-from ota.interfaces import Reader
+from ota.interfaces import Patient, Reader
 from ota.native.chunker import byte_sum
 
 NEWC: Final = b"070701"
@@ -37,8 +38,9 @@ _ALIGNMENT: Final = 4
 _BLOCK: Final = 512  # GNU cpio pads archives to it
 _COPY: Final = 1 << 18  # bytes moved at once
 # After the trailer: enough for any padding that a packer or a block device adds. A sender is not cut
-# off while it still writes it, and nobody can keep the agent reading for ever.
+# off while it still writes it, and nobody can keep the agent reading, or waiting, for ever.
 _MAX_PADDING: Final = 1 << 16
+_PADDING_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def members(stream: Reader) -> Iterator[tuple[Member, Reader]]:
         padding = -member.size % _ALIGNMENT
         _exactly(stream, padding, f"after member {member.name!r}")
         offset = member.offset + member.size + padding
-    _drain(stream, _MAX_PADDING)
+    _drain(stream)
 
 
 def write(output: BinaryIO, files: Sequence[tuple[str, Path | bytes]]) -> None:
@@ -202,9 +204,16 @@ def _truncated(where: str) -> NoReturn:
     raise UpdateError("archive-truncated", f"the archive ends {where}, before its trailer")
 
 
-def _drain(stream: Reader, limit: int) -> None:
-    while limit > 0 and (block := stream.read(limit)):
-        limit -= len(block)
+def _drain(stream: Reader) -> None:
+    """Read what follows the trailer. A pipe or a connection may stay open; it is not waited for."""
+    left, deadline = _MAX_PADDING, time.monotonic() + _PADDING_S
+    while left > 0:
+        if isinstance(stream, Patient) and not stream.is_ready(deadline - time.monotonic()):
+            return
+        block = stream.read(left)
+        if not block:
+            return
+        left -= len(block)
 
 
 def _write_member(output: BinaryIO, inode: int, name: str, content: Path | bytes) -> int:

@@ -1,4 +1,4 @@
-"""The text of a sw-description: libconfig or JSON in, a plain tree out, and libconfig back.
+"""The text of a sw-description: libconfig or JSON in, a plain tree out, and back in either form.
 
 The grammar is libconf's. This module refuses in addition what libconfig, the C library under stock SWUpdate,
 refuses or reads as something else, so that a text never means one thing there and another here:
@@ -18,6 +18,7 @@ import math
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from typing import Final, NoReturn
 
 import libconf
@@ -30,6 +31,14 @@ MAX_SIZE: Final = 1 << 20  # bytes; some 2000 entries
 MAX_TOKENS: Final = 1 << 17  # of libconfig; libconf keeps them all, some 25 MB
 MAX_DEPTH: Final = 32  # nested groups and lists; board, set, mode, section, element, properties are 7
 MAX_TEXT: Final = 255  # bytes; SWUpdate cuts longer attributes (SWUPDATE_GENERAL_STRING_SIZE is 256)
+
+
+class Form(StrEnum):
+    """A syntax of the sw-description."""
+
+    LIBCONFIG = "libconfig"
+    JSON = "json"
+
 
 _OPENING: Final = {"{": "}", "(": ")", "[": "]"}
 # One escape of a string, as libconf reads it or as C libconfig does.
@@ -60,25 +69,38 @@ def parse(data: bytes) -> Tree:
     return plain
 
 
-def render(tree: Tree) -> bytes:
-    """Write a tree as libconfig, in its own order, for stock SWUpdate and `parse` alike.
+def render(tree: Tree, form: Form = Form.LIBCONFIG) -> bytes:
+    """Write a tree in its own order, for stock SWUpdate and `parse` alike.
 
-    A list of scalars of one type becomes an array, any other a list.
+    In libconfig a list of scalars of one type becomes an array, any other a list. In JSON an integer that
+    needs more than 32 bits becomes a string, because SWUpdate reads no more than those (get_value_json in its
+    corelib/parsing_library_libjson.c).
 
     Raises:
-        ConfigError: release-content, where SWUpdate would drop or cut a value, or libconfig has no such
-            value.
+        ConfigError: release-content, where SWUpdate would drop or cut a value, or `form` has no such value.
+    """
+    check_values(tree)
+    meant = _for_json(tree) if form is Form.JSON else tree
+    try:
+        data = _WRITERS[form](meant).encode()
+        # What was written must mean what was given; the parser's bounds hold for the writer as well.
+        if parse(data) != meant:
+            raise ConfigError("release-content", "the sw-description cannot be written without loss")
+    except (libconf.ConfigSerializeError, TypeError, ValueError, UpdateError, RecursionError) as error:
+        raise ConfigError("release-content", f"the sw-description cannot be written: {error}") from error
+    return data
+
+
+def check_values(tree: Tree) -> None:
+    """Refuse what libconfig or stock SWUpdate would silently drop or cut.
+
+    Raises:
+        ConfigError: release-content.
     """
     try:
         _check_values("", tree)
-        text: str = libconf.dumps(_for_libconf(tree))
-        data = text.encode()
-        # What was written must mean what was given; the parser's bounds hold for the writer as well.
-        if parse(data) != tree:
-            raise ConfigError("release-content", "the sw-description cannot be written without loss")
-    except (libconf.ConfigSerializeError, UnicodeEncodeError, UpdateError, RecursionError) as error:
+    except RecursionError as error:
         raise ConfigError("release-content", f"the sw-description cannot be written: {error}") from error
-    return data
 
 
 def _refuse(what: str, *, hint: str | None = None, cause: BaseException | None = None) -> NoReturn:
@@ -191,7 +213,6 @@ def _plain(value: object, depth: int) -> object:
 
 
 def _check_values(name: str, value: object) -> None:
-    """Refuse what libconfig or stock SWUpdate would silently drop or cut."""
     match value:
         case Mapping():
             for key, element in value.items():
@@ -233,3 +254,26 @@ def _for_libconf(value: object) -> object:
             elements = [_for_libconf(element) for element in value]
             return elements if scalar else tuple(elements)
     return value
+
+
+def _for_json(value: object) -> object:
+    match value:
+        case Mapping():
+            return {name: _for_json(element) for name, element in value.items()}
+        case list():
+            return [_for_json(element) for element in value]
+        case int() if _fits(value, 64) and not _fits(value, 32):
+            return str(value)
+    return value
+
+
+def _write_libconfig(tree: object) -> str:
+    text: str = libconf.dumps(_for_libconf(tree))
+    return text
+
+
+def _write_json(tree: object) -> str:
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+_WRITERS: Final = {Form.LIBCONFIG: _write_libconfig, Form.JSON: _write_json}

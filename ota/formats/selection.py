@@ -11,9 +11,8 @@ Unknown attributes are ignored, as there.
 
 from __future__ import annotations
 
-import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
@@ -23,6 +22,7 @@ from ota.formats import attributes, features
 from ota.formats.attributes import refuse
 from ota.formats.description import MAX_SIZE, Tree
 from ota.formats.links import Path, View
+from ota.formats.variables import fault
 
 ROOT: Final = "software"
 
@@ -43,6 +43,15 @@ class Section(StrEnum):
 
 
 _SECTIONS: Final = frozenset({*Section, "bootenv", "uboot", "vars"})
+_DATA: Final = frozenset({Section.IMAGES, Section.FILES})
+
+
+def may_stand(section: Section, sections: Set[Section]) -> bool:
+    """Whether a type that belongs into `sections` is taken in this one.
+
+    SWUpdate does not tell images from files there (core/parser.c, check_handler), and packages rely on it.
+    """
+    return section in sections or (section in _DATA and not _DATA.isdisjoint(sections))
 
 
 class Compression(StrEnum):
@@ -294,9 +303,8 @@ def _variables(view: View, section: str) -> dict[str, str]:
         _refuse_lua(element, where)
         name = attributes.text(element.get("name"), where) or refuse(f"{section}: a variable without name")
         value = attributes.text(element.get("value"), f"{where}: value") or ""
-        # They become lines `name=value` for the boot loader's tools.
-        if re.search(r"[=\s\x00-\x1f]", name) or re.search(r"[\x00-\x1f]", value):
-            refuse(f"{where} holds a control character, or its name a blank or '='", found=value)
+        if reason := fault(name, value):
+            refuse(f"{where}: {reason}", found=value)
         variables.setdefault(name, value)  # of two SWUpdate takes the first as well
     return variables
 

@@ -75,6 +75,7 @@ def run(
     feed: Iterable[bytes] = (),
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    name: str | None = None,
 ) -> Ended:
     """Run a program in a process group of its own.
 
@@ -87,6 +88,7 @@ def run(
         feed: its standard input; it may end before it has taken all of it.
         environment: instead of ours.
         folder: where it runs.
+        name: what it is called in the log.
 
     Raises:
         ConfigError: "tool-missing".
@@ -114,7 +116,7 @@ def run(
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     for line in output.splitlines():
-        _log.info("%s: %s", Path(words[0]).name, line)
+        _log.info("%s: %s", name or Path(words[0]).name, line)
     return Ended(status, output)
 
 

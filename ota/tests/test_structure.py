@@ -30,11 +30,20 @@ ARROWS: dict[str, set[str]] = {
     "ota.boot": {"ota.errors", "ota.interfaces", "ota.io"},
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
-    "ota.config": {"ota.errors", "ota.settings", "ota.board", "ota.network", "ota.io", "ota.trust"},
+    "ota.acceptance": {"ota.errors", "ota.formats", "ota.settings"},
+    "ota.commands": {"ota.errors", "ota.settings", "ota.io"},
+    "ota.config": {
+        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.boot", "ota.commands",
+        "ota.network", "ota.io", "ota.trust",
+    },
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
     "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.device"},
+    "ota.files": {"ota.errors", "ota.interfaces", "ota.io", "ota.sync"},
+    "ota.filesystem": {
+        "ota.errors", "ota.formats", "ota.io", "ota.device", "ota.files", "ota.job",
+    },
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
@@ -43,13 +52,20 @@ ARROWS: dict[str, set[str]] = {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
     "ota.installer": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.device", "ota.job", "ota.package",
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance",
+        "ota.commands", "ota.device",
+        "ota.job", "ota.package",
+    },
+    "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.installer"},
+    "ota.service": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.device", "ota.job",
+        "ota.installer",
     },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io", "ota.sync",
-        "ota.device", "ota.job", "ota.layout", "ota.slotsync",
+        "ota.device", "ota.job", "ota.layout", "ota.slotsync", "ota.files", "ota.filesystem",
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",

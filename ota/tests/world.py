@@ -21,11 +21,10 @@ from pathlib import Path
 from ota import cli
 from ota.formats import zchunk
 from ota.tests.server import Server
+from ota.tests.vendor import FindTool, Vendor
 
 IMAGE_SIZE = 16 << 20  # bytes
 SLOT_SIZE = 24 << 20  # bytes
-
-FindTool = Callable[[str], Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,9 @@ class World:
         self.v1, self.v2 = folder / "v1.ext4", folder / "v2.ext4"
         self.slot_a, self.slot_b = folder / "slot-a", folder / "slot-b"
         self.environment = folder / "bootenv"
-        self.certificate, self.key = folder / "signer.pem", folder / "signer.key"
+        self.vendor = Vendor(folder, tool)
+        self.certificate, self.key = self.vendor.certificate, self.vendor.key
         self._make_images()
-        self._make_keys()
         self.reset()
         self.server = Server(folder / "nginx", self.publish, tool("nginx"))
         self.write_config()
@@ -151,34 +150,8 @@ class World:
 
     def make_package(self, description: str, *members: Path, name: str = "update.swu") -> Path:
         """Sign with openssl, pack with GNU cpio, as SWUpdate's documentation says."""
-        folder = self.folder / "pack"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        (folder / "sw-description").write_text(description)
-        self._sign(folder / "sw-description")
-        for member in members:
-            shutil.copy(member, folder)
-        names = ["sw-description", "sw-description.sig", *(member.name for member in members)]
-        package = self.folder / name
-        packed = subprocess.run(
-            [self.tool("cpio"), "-o", "-H", "crc", "--quiet"],
-            input="\n".join(names).encode() + b"\n",
-            capture_output=True,
-            cwd=folder,
-            check=True,
-        )
-        package.write_bytes(packed.stdout)
-        return package
-
-    def _sign(self, path: Path) -> None:
-        command = f"openssl cms -sign -in {path} -out {path}.sig -signer {self.certificate} -inkey {self.key}"
-        self._run(*command.split(), "-outform", "DER", "-nosmimecap", "-binary")
-
-    def _make_keys(self) -> None:
-        command = (
-            f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=vendor -days 3650 -out {self.certificate}"
-        )
-        self._run(*command.split(), "-keyout", self.key)
+        contents = {member.name: member.read_bytes() for member in members}
+        return self.vendor.pack(description, contents, self.folder / name)
 
     def _make_images(self) -> None:
         """Two file systems: files that stay, files that change, some that are new."""

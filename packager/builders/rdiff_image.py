@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,12 @@ def read(table: Table) -> Options:
 
 
 def build(image: Image, workspace: Workspace) -> Artifact:
+    """The delta, for the slot that does not run from the one that does."""
+    made = make(image, workspace)
+    return replace(made, properties=lambda other: {"rdiffbase": [other.device], **made.properties(other)})
+
+
+def make(image: Image, workspace: Workspace) -> Artifact:
     """Write the delta, compressed."""
     options: Options = image.options
     plain = workspace.members / f"{image.name}.rdiff"
@@ -63,18 +69,8 @@ def build(image: Image, workspace: Workspace) -> Artifact:
         with plain.open("rb") as source:
             compression.write(source, plain.stat().st_size, stored, options.compression)
         plain.unlink()
-    about = {
-        "base-sha256": base.sha256,
-        "base-size": str(base.size),
-        **result.properties(new),
-    }
-    return Artifact(
-        stored.name,
-        stored,
-        lambda other: {"rdiffbase": [other.device], **about},
-        options.compression.method,
-        options.base,
-    )
+    about = {"base-sha256": base.sha256, "base-size": str(base.size), **result.properties(new)}
+    return Artifact(stored.name, stored, lambda _: about, options.compression.method, options.base)
 
 
 def check(entry: Entry, payload: Reader, companions: Companions) -> Figures:

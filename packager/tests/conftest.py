@@ -13,6 +13,7 @@ import pytest
 
 from packager import cli, keys
 from packager.keys import Signer
+from packager.tests import examples
 
 IMAGE_SIZE = 3 << 20  # bytes
 
@@ -59,6 +60,16 @@ class Project:
             f'[[image]]\nname = "rootfs"\nfile = "v2.img"\n{lines}\n'
         )
         return path
+
+    def write_release(self, entries: str, head: str = "") -> Path:
+        """Write release.toml; `entries` are whole tables, `head` stands before them."""
+        path = self.write("raw", head)
+        path.write_text(path.read_text().split("[[image]]")[0] + entries)
+        return path
+
+    def build_release(self, entries: str, head: str = "") -> Answer:
+        """Write release.toml and build it."""
+        return self.otapack("build", self.write_release(entries, head), "-o", self.out)
 
     def build(self, image: str, head: str = "", **more: str) -> Answer:
         """Write release.toml and build it."""
@@ -122,4 +133,5 @@ def project(tmp_path: Path, images: Path, signer: Signer, capsys: pytest.Capture
     """A folder where nothing was built yet."""
     for name in ("v1.img", "v2.img"):
         (tmp_path / name).symlink_to(images / name)
+    examples.write_files(tmp_path)
     return Project(tmp_path, signer, capsys)

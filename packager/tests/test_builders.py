@@ -13,7 +13,7 @@ import pytest
 from ota.formats import cpio, description
 from ota.formats.selection import Compression, Entry, Selection, select
 from ota.io.readers import Decompress, blocks
-from packager import builders
+from packager import builders, types
 from packager.tests.conftest import TYPES, FindTool, Project
 
 
@@ -134,7 +134,13 @@ def test_a_delta_without_a_common_block_is_complete(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("compressed", "filename"),
-    [("zstd", "rootfs.img.zst"), ("xz", "rootfs.img.xz"), ("zlib", "rootfs.img.gz"), ("none", "rootfs.img")],
+    [
+        ("zstd", "rootfs.img.zst"),
+        ("xz", "rootfs.img.xz"),
+        ("zlib", "rootfs.img.gz"),
+        ("lz4", "rootfs.img.lz4"),
+        ("none", "rootfs.img"),
+    ],
 )
 def test_a_raw_image_is_in_the_package(project: Project, compressed: str, filename: str) -> None:
     level = "" if compressed == "none" else "level = 1"
@@ -166,19 +172,48 @@ def test_a_real_file_system_is_built_as_every_type(project: Project, tmp_path: P
 def test_the_readme_tells_how_to_add_a_builder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
     (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    module = type(builders)("dummy")
+    module = type(builders)("counted")
     exec(snippet, module.__dict__)
-    monkeypatch.setitem(builders.BUILDERS, "dummy", module)
-    answer = project.build('type = "dummy"')
+    monkeypatch.setattr(builders, "counted", module, raising=False)
+    (row,) = re.findall(r"^    (\"counted\": .*),$", readme, re.MULTILINE)
+    monkeypatch.setitem(
+        types.TYPES, "counted", eval(f"{{{row}}}", {**vars(types), "counted": module})["counted"]
+    )
+    answer = project.build('type = "counted"\ndevice = "/dev/x"', "switch = true")
     assert answer.status == 0, answer.log
     assert answer.json["artifacts"][0]["image_sha256"] == hashlib.sha256(project.v2).hexdigest()
 
 
 def test_the_readmes_release_file_is_complete(project: Project) -> None:
     readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
-    (release,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    release, *_ = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     path = project.folder / "release.toml"
     path.write_text(release)
     for name, source in (("signer.pem", project.signer.certificate), ("signer.key", project.signer.key)):
         (project.folder / name).symlink_to(source)
     assert project.otapack("build", path, "-o", project.out).status == 0
+
+
+def test_the_readmes_whole_example_is_built_with_all_that_it_says(project: Project) -> None:
+    readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
+    _, release = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    path = project.folder / "release.toml"
+    path.write_text(release)
+    for name, source in (("signer.pem", project.signer.certificate), ("signer.key", project.signer.key)):
+        (project.folder / name).symlink_to(source)
+    for name in ("rootfs.ext4", "fitImage", "app.tar", "migrate.sh"):
+        (project.folder / name).write_text(name)
+    answer = project.otapack("build", path, "-o", project.out)
+    assert answer.status == 0, answer.log
+    assert answer.json["update-type"] == "os"
+    assert answer.json["reboot"] is True
+    assert answer.json["namespace-for-vars"] == "gateway"
+    for choice, slot in zip(answer.json["choices"], "ab", strict=True):
+        assert choice["bootenv"] == {"boot_slot": slot, "bootdelay": "0"}
+        assert choice["vars"] == {"channel": "stable"}
+        assert [entry["type"] for entry in choice["entries"]] == [
+            "diskformat", "raw", "raw", "archive", "postinstall", "emmc_boot"
+        ]  # fmt: skip
+        assert choice["entries"][2]["device"] == {"a": "/dev/mmcblk0p5", "b": "/dev/mmcblk0p6"}[slot]
+        assert choice["entries"][1]["encrypted"] is True
+        assert choice["entries"][3]["version"] == "7.3"

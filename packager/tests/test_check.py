@@ -156,7 +156,8 @@ def test_a_package_of_other_tools_is_verified_too(foreign: Callable[..., Content
 
 
 def test_types_that_are_not_built_here_are_verified_by_their_sha256(foreign: Callable[..., Contents]) -> None:
-    assert foreign(kind="shellscript").artifacts[0].figures == {"member_size": 0}
+    script = DESCRIPTION.replace("images", "scripts")
+    assert foreign(script, kind="shellscript").artifacts[0].figures["member_size"] == 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,10 @@ def test_types_that_are_not_built_here_are_verified_by_their_sha256(foreign: Cal
         ({"description": DESCRIPTION.replace("hardware-compatibility", "x")}, "description-content"),
         ({"kind": "delta"}, "header-format"),
         ({"kind": "rdiff_image"}, "delta-format"),
-        ({"after": "", "before": 'embedded-script = "x";'}, "description-content"),
+        ({"after": "", "before": 'embedded-script = "x";'}, "feature-absent"),
+        ({"kind": "lua"}, "feature-absent"),
+        ({"kind": "shellscript"}, "description-type"),
+        ({"kind": "archive"}, "description-content"),
     ],
 )
 def test_what_stock_swupdate_or_a_device_would_refuse_is_refused(

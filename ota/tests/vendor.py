@@ -1,0 +1,45 @@
+"""Who makes packages by hand, with the programs that SWUpdate's documentation names: openssl and GNU cpio."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+FindTool = Callable[[str], Path]
+
+
+class Vendor:
+    """A signing key and its certificate, made afresh in `folder`."""
+
+    def __init__(self, folder: Path, tool: FindTool) -> None:
+        self.certificate, self.key = folder / "signer.pem", folder / "signer.key"
+        self._workplace = folder / "pack"
+        self._tool = tool
+        self._openssl(f"req -x509 -newkey rsa:2048 -nodes -subj /CN=vendor -days 3650 -out {self.certificate}"
+                      f" -keyout {self.key}")  # fmt: skip
+
+    def pack(self, description: str, members: Mapping[str, bytes], package: Path) -> Path:
+        """Sign a sw-description and put it into an archive with its members."""
+        folder = self._workplace
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "sw-description").write_text(description)
+        self._openssl(f"cms -sign -in {folder}/sw-description -out {folder}/sw-description.sig -binary"
+                      f" -signer {self.certificate} -inkey {self.key} -outform DER -nosmimecap")  # fmt: skip
+        for name, data in members.items():
+            (folder / name).write_bytes(data)
+        names = ["sw-description", "sw-description.sig", *members]
+        packed = subprocess.run(
+            [self._tool("cpio"), "-o", "-H", "crc", "--quiet"],
+            input="\n".join(names).encode() + b"\n",
+            capture_output=True,
+            cwd=folder,
+            check=True,
+        )
+        package.write_bytes(packed.stdout)
+        return package
+
+    def _openssl(self, arguments: str) -> None:
+        subprocess.run([self._tool("openssl"), *arguments.split()], check=True, capture_output=True)
