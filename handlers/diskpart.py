@@ -1,7 +1,8 @@
 """`diskpart`: the disk `device` gets the partitions that the properties say, if it has not got them yet.
 
 Properties: see `ota.layout`. Partitions that they do not name are removed. Where the table is written, every
-partition with an `fstype` is formatted; else those that have no such file system yet, or `force`.
+partition with an `fstype` is formatted, after a power cut by the next try; else those that have no such file
+system yet, or `force`.
 
 What is in use is not harmed: without `noinuse` the table of a disk in use is not written; with it, what is in
 use keeps its number, its place and its UUID, and does not become smaller.
@@ -19,7 +20,7 @@ from ota.errors import DeviceError
 from ota.formats.partition_table import DOS, GPT, Partition, Table, same
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
-from ota.io import disks, filesystems, partitions, program
+from ota.io import disks, durable, filesystems, partitions, program
 from ota.io.disks import Extent, Use
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload
@@ -39,10 +40,12 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
     new = partitions.foresee(disk, layout.label, layout.wishes, old)
     differs = not same(old, new)
     beside = _beside(disk, old, new, layout.hybrid)
+    unfinished = device.config.state_dir / f"diskpart-{str(disk.resolve()).replace('/', '-')}"
+    anew = differs or unfinished.exists()
     used = disks.in_use(disk, [device.path(device.config.running)])
     if differs or beside:
         _refuse_moved(disk, old, new, used, layout)
-    _refuse_formatted(disk, differs, layout, used)
+    _refuse_formatted(disk, anew, layout, used)
 
     def check() -> None:
         disks.check_writable(disk)
@@ -52,6 +55,8 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
 
     def run() -> Cost:
         _forget(disk, device, new, layout)
+        if anew and layout.formats:
+            durable.replace(unfinished, b"")
         if differs:
             partitions.write(disk, new, lock=layout.lock)
         if beside:
@@ -59,7 +64,8 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
         disks.tell(disk, _extents(new))
         for step in layout.formats:
             node = disks.node(disk, step.number)
-            filesystems.make(node, step.wanted, force=differs or step.force)
+            filesystems.make(node, step.wanted, force=anew or step.force)
+        durable.remove(unfinished)
         return Cost()
 
     return Job(check=check, run=run, changes=(disk,) if differs or layout.formats else ())
@@ -107,12 +113,12 @@ def _refuse_moved(disk: Path, old: Table | None, new: Table, used: Mapping[int, 
             )
 
 
-def _refuse_formatted(disk: Path, differs: bool, layout: Layout, used: Mapping[int, Use]) -> None:
+def _refuse_formatted(disk: Path, anew: bool, layout: Layout, used: Mapping[int, Use]) -> None:
     for step in layout.formats:
         if step.number not in used:
             continue
         found = filesystems.find(disks.node(disk, step.number))
-        if differs or step.force or not filesystems.is_there(step.wanted, found):
+        if anew or step.force or not filesystems.is_there(step.wanted, found):
             raise DeviceError(
                 "partition-in-use",
                 f"{_named(step.number)} of {disk} would be formatted",

@@ -151,6 +151,29 @@ def test_partitions_are_formatted_where_the_table_is_new_and_else_only_where_nee
         assert not (folder / "kept").exists()
 
 
+def test_what_a_cut_left_unformatted_is_formatted_by_the_next_try(
+    world: World, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert repartition(world, disk, TWO).status == 0
+    loops.run("mkfs.ext4", "-q", part(disk, 2))
+    with mounted(part(disk, 2), tmp_path / "mnt") as folder:
+        (folder / "stale").touch()
+    wanted = {**TWO, "partition-2": ["size=16M", "name=data", "fstype=ext4"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(disks, "tell", cut)
+        assert repartition(world, disk, wanted).status != 0
+    assert layout(disk)[1][3] == "data"
+    for is_there in (False, True):
+        assert repartition(world, disk, wanted).status == 0
+        with mounted(part(disk, 2), tmp_path / "mnt") as folder:
+            assert not (folder / "stale").exists() and (folder / "kept").exists() == is_there
+            (folder / "kept").touch()
+
+
+def cut(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_later_entries_of_the_package_find_the_partitions_that_it_makes(
     world: World, disk: Path, tmp_path: Path
 ) -> None:
