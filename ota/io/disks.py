@@ -45,7 +45,7 @@ class Extent:
     """Where a partition lies."""
 
     start: int  # bytes
-    size: int  # bytes
+    size: int  # bytes; 0: an extended one, of which the kernel need not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,7 @@ def node(disk: Path, number: int) -> Path:
 def tell(disk: Path, wanted: Mapping[int, Extent]) -> None:
     """Make the kernel know these partitions of a disk and no others, and wait for their nodes.
 
-    What stays where it is stays in use, and may become larger. Of an extended DOS partition the kernel shows
-    only the start; sizes of up to two sectors are taken for right.
+    What stays where it is stays in use, and may become larger.
 
     Raises:
         DeviceError: "program-failed": a partition that goes is in use after all.
@@ -119,10 +118,11 @@ def tell(disk: Path, wanted: Mapping[int, Extent]) -> None:
         if number not in wanted or wanted[number].start != extent.start:
             _partx("--delete", number, disk)
     for number, extent in extents(disk).items():
-        if wanted[number].size != extent.size > 2 * geometry(disk).sector:
+        if wanted[number].size not in (0, extent.size):
             _partx("--update", number, disk)
-    for number in wanted.keys() - extents(disk).keys():
-        _partx("--add", number, disk)
+    for number in sorted(wanted.keys() - extents(disk).keys()):
+        if wanted[number].size:
+            _partx("--add", number, disk)
     if shutil.which("udevadm"):
         program.run(["udevadm", "settle", "--timeout=30"], timeout_s=60)
     deadline = time.monotonic() + _WAIT_S

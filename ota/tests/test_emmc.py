@@ -17,6 +17,7 @@ LAYOUT = r"""
 #include <linux/mmc/ioctl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #define FIELD(name) printf(#name " %zu %zu\n", offsetof(struct mmc_ioc_cmd, name), \
                            sizeof(((struct mmc_ioc_cmd *)0)->name))
 int main(void) {
