@@ -321,22 +321,26 @@ def test_one_name_again_and_again_is_not_room_that_is_left_again(
     assert is_untouched()
 
 
-@pytest.mark.parametrize("bomb", ["headers without files", "zeros behind it", "a file without end"])
+@pytest.mark.parametrize(
+    "bomb", ["headers without files", "headers alone", "zeros behind it", "a file without end"]
+)
 def test_archives_that_hardly_end(world: World, tmp_path: Path, into: Path, bomb: str) -> None:
     """Some kilobytes that become gigabytes; they are refused long before."""
     payload = tmp_path / "bomb"
     with zstandard.open(payload, "wb") as stream:
         if bomb == "zeros behind it":
             pieces = [bytes(1 << 20)] * 2048
+        elif bomb == "headers alone":
+            pieces = [pax(tarfile.XGLTYPE, 512) * 1024] * 1024
         elif bomb == "headers without files":
-            pieces = [global_header() * 1024] * 1024
+            pieces = [commented("empty", 1 << 19)] * 2048
         else:
             pieces = [header("same", 1 << 50)] + [bytes(1 << 20)] * 64
         for piece in pieces:
             stream.write(piece)
     outcome = unpack(world, payload, into, compressed="zstd")
-    codes = {"headers without files": "payload-unsafe", "zeros behind it": "payload-format"}
-    assert outcome.code == codes.get(bomb, "file-system-full")
+    codes = {"headers without files": "payload-unsafe", "a file without end": "file-system-full"}
+    assert outcome.code == codes.get(bomb, "payload-format")
     assert os.listdir(into) == []
 
 
@@ -422,7 +426,13 @@ def header(name: str, size: int) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
-def global_header() -> bytes:
-    member = tarfile.TarInfo("pax_global_header")
-    member.type, member.size = tarfile.XGLTYPE, 512
-    return member.tobuf(tarfile.USTAR_FORMAT) + b"512 comment=" + b"x" * 499 + b"\n"
+def commented(name: str, size: int) -> bytes:
+    return pax(tarfile.XHDTYPE, size) + header(name, 0)
+
+
+def pax(kind: bytes, size: int) -> bytes:
+    """An extended header of so many bytes that says nothing."""
+    member = tarfile.TarInfo("pax")
+    member.type, member.size = kind, size
+    start = f"{size} comment=".encode()
+    return member.tobuf(tarfile.USTAR_FORMAT) + start + b"x" * (size - len(start) - 1) + b"\n"

@@ -195,6 +195,7 @@ def test_what_decompresses_to_more_than_there_is_room_for_leaves_the_old_file(
     bomb.write_bytes(zstandard.compress(bytes(64 << 20)))
     outcome = install(world, bomb, files=entry("rawfile", bomb, path="/conf", compressed="zstd", **ON_B))
     assert (outcome.status, outcome.code) == (4, "file-system-full")
+    assert "<=" in str(outcome.answer)  # it did not come to the last byte
     with mounted(world, world.slot_b) as root:
         assert (root / "conf").read_bytes() == b"old"
         assert sorted(os.listdir(root)) == ["conf", "lost+found"]
