@@ -177,6 +177,16 @@ def test_the_client_sends_what_it_reads_from_a_pipe(service: Service, package: P
     assert installed(service.world)
 
 
+def test_a_client_that_sends_much_more_than_the_package_is_not_cut_off(
+    service: Service, package: Path
+) -> None:
+    with package.open("ab") as file:
+        file.truncate(package.stat().st_size + (16 << 20))
+    said = service.client(package)
+    assert said.status == 0, said.text
+    assert installed(service.world)
+
+
 def test_several_packages_one_after_the_other(service: Service, package: Path) -> None:
     said = service.client(package, package, package)
     assert (said.status, said.text.count("was successful")) == (0, 3)
