@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ota import folder
+from ota.tests.vendor import Vendor
 from ota.tests.world import SLOT_SIZE, World
 
 
@@ -100,11 +101,8 @@ def test_what_is_not_for_this_device_is_skipped_with_its_reason(
 def test_what_somebody_else_signed_is_skipped(world: World, stick: Path) -> None:
     put(world, stick / "a.swu")
     untouched = world.untouched()
-    other = World.__new__(World)  # another vendor: only its keys are needed
-    other.folder, other.tool = world.folder / "other", world.tool
-    other.folder.mkdir(exist_ok=True)
-    other.certificate, other.key = other.folder / "signer.pem", other.folder / "signer.key"
-    other._make_keys()
+    (world.folder / "other").mkdir()
+    Vendor(world.folder / "other", world.tool)
     world.write_config(trust='trust.certificates = ["other/signer.pem"]')
     outcome = world.ota("install", stick)
     assert outcome.code == "folder-empty"
