@@ -160,6 +160,14 @@ def test_the_client_decides_whether_the_device_is_started_anew(service: Service,
     assert not (service.world.folder / "rebooted").exists()
 
 
+def test_after_an_update_that_failed_the_device_is_not_started_anew(service: Service, package: Path) -> None:
+    assert service.client(package).status == 0
+    package.write_bytes(package.read_bytes()[:1000])
+    assert service.client(package).status == 1
+    assert service.ask(Type.POST_UPDATE)[0] is Type.ACK
+    assert not (service.world.folder / "rebooted").exists()
+
+
 def test_an_update_that_wants_no_reboot_gets_none(service: Service) -> None:
     world = service.world
     image = world.folder / "system.img"
