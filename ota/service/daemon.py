@@ -90,31 +90,33 @@ class _Service:
                 work.answer(self._answer(work, desk))
 
     def _install(self, asked: Installation, desk: Desk) -> None:
-        self.is_installing = True
-        request = asked.request
-        monitor = Monitor(desk.tell, request)
+        monitor = Monitor(desk.tell, asked.request)
         try:
-            asked.stream.begin(messages.answer())
+            self.is_installing, self._is_reboot_due = True, False
+            self._carry_out(asked, monitor)
+            self.is_installing = False
+            asked.stream.drain()
+        finally:
+            monitor.end()
+
+    def _carry_out(self, asked: Installation, monitor: Monitor) -> None:
+        asked.stream.begin(messages.answer())
+        try:
             with lines_to(monitor):
                 device = self._watched(monitor)
-                update = self._do_install(request, asked.stream, device, monitor.decided)
-            self._is_reboot_due = not request.dry_run and update.description.reboot is not False
-            monitor.installed()
-            asked.stream.drain()
+                update = self._do_install(asked.request, asked.stream, device, monitor.decided)
         except OtaError as error:
             _log.error("%s", error)
             monitor.failed(str(error))
-            asked.stream.drain()
         except Exception as error:  # a fault of ours; the next package may mend it
             _log.exception("the update failed by a fault of the agent")
             monitor.failed(f"a fault of the agent: {error!r}")
-            asked.stream.drain()
         except BaseException:
             monitor.failed("interrupted; send the package again to go on")
             raise
-        finally:
-            monitor.end()
-        self.is_installing = False
+        else:
+            self._is_reboot_due = not asked.request.dry_run and update.description.reboot is not False
+            monitor.installed()
 
     def _watched(self, monitor: Monitor) -> Device:
         """The device, with the rules that clients asked for; its progress goes to the monitor, too."""

@@ -160,6 +160,14 @@ def test_the_client_decides_whether_the_device_is_started_anew(service: Service,
     assert not (service.world.folder / "rebooted").exists()
 
 
+def test_after_an_update_that_failed_the_device_is_not_started_anew(service: Service, package: Path) -> None:
+    assert service.client(package).status == 0
+    package.write_bytes(package.read_bytes()[:1000])
+    assert service.client(package).status == 1
+    assert service.ask(Type.POST_UPDATE)[0] is Type.ACK
+    assert not (service.world.folder / "rebooted").exists()
+
+
 def test_an_update_that_wants_no_reboot_gets_none(service: Service) -> None:
     world = service.world
     image = world.folder / "system.img"
@@ -173,6 +181,16 @@ def test_an_update_that_wants_no_reboot_gets_none(service: Service) -> None:
 
 def test_the_client_sends_what_it_reads_from_a_pipe(service: Service, package: Path) -> None:
     said = service.tool("swupdate-client", "-v", "-", fed=package.read_bytes())
+    assert said.status == 0, said.text
+    assert installed(service.world)
+
+
+def test_a_client_that_sends_much_more_than_the_package_is_not_cut_off(
+    service: Service, package: Path
+) -> None:
+    with package.open("ab") as file:
+        file.truncate(package.stat().st_size + (16 << 20))
+    said = service.client(package)
     assert said.status == 0, said.text
     assert installed(service.world)
 
