@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from handlers.archive import archive
 from handlers.bootloader import bootloader
+from handlers.copy import copy
 from handlers.delta import delta
 from handlers.diskformat import diskformat
 from handlers.diskpart import diskpart
@@ -18,6 +20,8 @@ from handlers.executor import executor
 from handlers.gptpart import gptpart
 from handlers.gptswap import gptswap
 from handlers.raw import raw
+from handlers.rawfile import rawfile
+from handlers.rdiff_file import rdiff_file
 from handlers.rdiff_image import rdiff_image
 from handlers.readback import readback
 from handlers.shellscript import postinstall, preinstall, shellscript
@@ -27,13 +31,16 @@ from ota.formats.selection import Section
 from ota.job import Row
 
 IMAGES: Final = frozenset({Section.IMAGES})
+FILES: Final = frozenset({Section.FILES})
+DATA: Final = IMAGES | FILES
 PARTITIONS: Final = frozenset({Section.PARTITIONS})
-DATA: Final = frozenset({Section.IMAGES, Section.FILES})
 SCRIPTS: Final = frozenset({Section.SCRIPTS})
 ANYWHERE: Final = frozenset(Section)
 
 HANDLERS: Final[Mapping[str, Row]] = {
+    "archive": Row(archive, DATA),
     "bootloader": Row(bootloader, IMAGES),
+    "copy": Row(copy, SCRIPTS, has_data=False),
     "delta": Row(delta, DATA),
     "diskformat": Row(diskformat, PARTITIONS, has_data=False),
     "diskpart": Row(diskpart, PARTITIONS, has_data=False),
@@ -46,9 +53,13 @@ HANDLERS: Final[Mapping[str, Row]] = {
     "postinstall": Row(postinstall, SCRIPTS),
     "preinstall": Row(preinstall, SCRIPTS),
     "raw": Row(raw, IMAGES),
+    "rawcopy": Row(copy, SCRIPTS, has_data=False),
+    "rawfile": Row(rawfile, FILES),
+    "rdiff_file": Row(rdiff_file, FILES),
     "rdiff_image": Row(rdiff_image, IMAGES),
     "readback": Row(readback, SCRIPTS, has_data=False),
     "shellscript": Row(shellscript, SCRIPTS),
+    "tar": Row(archive, DATA),
     "toggleboot": Row(toggleboot, SCRIPTS, has_data=False),
     "uboot": Row(bootloader, IMAGES),
     "uniqueuuid": Row(uniqueuuid, PARTITIONS, has_data=False),

@@ -37,6 +37,13 @@ def described(entry: Entry) -> Image:
     return Image(number(entry, "image-size"), digest(entry, "image-sha256"))
 
 
+def contained(entry: Entry, stored_size: int) -> Image:
+    """The image that is the artifact itself: as described, or as stored where that is how it is."""
+    if entry.compressed is None and not entry.encrypted:
+        return Image(stored_size, entry.sha256)
+    return described(entry)
+
+
 def number(entry: Entry, name: str) -> int | None:
     """A property that is a number of bytes, if it is there.
 
