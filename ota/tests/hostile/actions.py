@@ -26,8 +26,8 @@ _LAST: Final = "it runs when everything was written"
 
 
 def _script(name: str, text: str, stock: Stock, kind: str = "preinstall", more: str = "") -> Case:
-    return Case(name, package(script(kind, more), a=b"#!/bin/sh\n" + text.encode(), b=PAYLOAD), "script-failed", stock,
-                When.MARKED, _TRIED)  # fmt: skip
+    made = package(script(kind, more), a=b"#!/bin/sh\n" + text.encode(), b=PAYLOAD)
+    return Case(name, made, "script-failed", stock, When.MARKED, _TRIED)
 
 
 _SCRIPTS: Final = (

@@ -306,7 +306,8 @@ _FEATURES: Final = (
             (
                 "btrfs",
                 Stock.REFUSES,
-                f'partitions: ( {{ type = "btrfs"; device = "{SLOT}"; properties: {{ command = "create"; path = "x"; }}; }} );',
+                f'partitions: ( {{ type = "btrfs"; device = "{SLOT}"; properties: {{ command = '
+                f'"create"; path = "x"; }}; }} );',
             ),
         )
     ),

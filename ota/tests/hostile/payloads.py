@@ -198,8 +198,8 @@ _SECRETS: Final = (
     ),
 )
 
-# librsync doc/format.md: magic, then commands: 0 end, 1 to 64 literals, 65 to 68 literals with a length of 1, 2,
-# 4, 8 bytes, 69 to 84 copies with a position and a length of as many each.
+# librsync doc/formats.md: magic, then commands: 0 end, 1 to 64 literals, 65 to 68 literals with a length of
+# 1, 2, 4, 8 bytes, 69 to 84 copies with a position and a length of as many each.
 _MAGIC: Final = b"rs\x026"
 _END: Final = b"\0"
 
