@@ -218,7 +218,8 @@ _STREAMED: Final = (
     Case("installed-directly", "one of two", images(image(), image("installed-directly = true; offset = 1048576;", "b")),
          {"a": TEXT, "b": DATA}),
     Case("installed-directly", "one file twice", images(image("installed-directly = true;"),
-         image("installed-directly = true; offset = 1048576;")), stock=Stock.REFUSED, code="description-content"),
+         image("installed-directly = true; offset = 1048576;")), stock=Stock.REFUSED,
+         twin=images(image(), image("offset = 1048576;")), reason="nothing is streamed here, so it can be"),
     Case("installed-directly", "wrong digest", images(image("installed-directly = true;", "b").replace("@b", "@a")),
          {"a": DATA, "b": TEXT}, stock=Stock.REFUSED, code="digest-mismatch", differs=(BOOT, DISK),
          reason="proved before the first write; stock has written it by then"),
@@ -287,7 +288,7 @@ _LUA: Final = (
 )  # fmt: skip
 
 _JSON: Final = (*_OFFSETS[:3], *_OFFSETS[5:7], *_SIZES[:3], *_COMPRESSED[:4], *_ENCRYPTED[:2], *_FILES[1:4],
-                *_TYPES[:3], *_STREAMED[:1], *_PROPERTIES, *_WRONG_TYPES, *_LONG[:4], *_LUA[:4])  # fmt: skip
+                *_TYPES[:3], *_STREAMED[:1], *_PROPERTIES, *_TYPES_OF_VALUES, *_WRONG_TYPES[-2:], *_LONG[:4], *_LUA[:4])  # fmt: skip
 
 ATTRIBUTES: Final = (
     *_OFFSETS, *_SIZES, *_COMPRESSED, *_ENCRYPTED, *_DIGESTS, *_FILES, *_TYPES, *_STREAMED, *_PROPERTIES,

@@ -6,6 +6,7 @@ install the package and leave the same behind, or both refuse it and leave every
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -136,6 +137,11 @@ def in_json(case: Case) -> Case:
     """The same row with its sw-description in JSON."""
     tree = libconf.loads(whole(case.text))
     return replace(case, name=f"{case.name}, JSON", text=json.dumps(tree, indent=1))
+
+
+def noise(seed: str, size: int) -> bytes:
+    """The same bytes for the same seed, on every machine: what slots hold at first."""
+    return hashlib.shake_128(seed.encode()).digest(size)
 
 
 def image(more: str = "", name: str = "a", device: str = SLOT) -> str:
