@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     cffi_modules=[
         "ota/native/build_aes.py:builder",
+        "ota/native/build_archive.py:builder",
         "ota/native/build_chunker.py:builder",
         "ota/native/build_crypto.py:builder",
         "ota/native/build_disk.py:builder",

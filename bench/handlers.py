@@ -3,9 +3,9 @@
     make bench BENCH=handlers
     make bench BENCH=handlers JSON=1
 
-The payload is two file systems of the bench images, one after the other; the archive holds 16,384 files of 32 KiB and
-eight of 64 MiB. CPU is user and system time of a program and all that it started; memory is the peak of its largest
-process. Each `ota install` reads back what it wrote to a device, which SWUpdate does not.
+The payload is two file systems of the bench images, one after the other; the archive holds 16,384 files of
+32 KiB and eight of 64 MiB. CPU is user and system time of a program and all that it started; memory is the
+peak of its largest process. Each `ota install` reads back what it wrote to a device, which SWUpdate does not.
 """
 
 from __future__ import annotations

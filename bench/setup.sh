@@ -25,6 +25,7 @@ find_missing() {
     need python3-dev "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
     need gcc gcc --version
     need libc6-dev header stdlib.h
+    need libarchive-dev header archive.h
     need libzck-dev header zck.h
     need librsync-dev header librsync.h
     need libssl-dev header openssl/cms.h

@@ -12,13 +12,12 @@ from ota.io.readers import blocks
 from ota.io.target import Target
 from ota.job import Job, Payload, Span, plain
 from ota.sync import stream
-from ota.sync.stream import Image
 
 
 def raw(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
     """See `ota.job.Handler`."""
     place = device.writable(entry.device)
-    image = _described(entry, payload)
+    image = stream.contained(entry, payload.size)
     with Target(place.path) as target:
         image.check_fits(target, entry.offset, str(place.path))
     size = image.size or 0
@@ -33,9 +32,3 @@ def raw(entry: Entry, payload: Payload, device: Device, description: Description
     stop = None if image.size is None else entry.offset + image.size
     writes = (Span(place.path, entry.offset, stop),)
     return Job(Cost(written_bytes=size, verified_bytes=size), check, run, writes=writes)
-
-
-def _described(entry: Entry, payload: Payload) -> Image:
-    if entry.compressed is None and not entry.encrypted:
-        return Image(payload.size, entry.sha256)
-    return stream.described(entry)

@@ -7,21 +7,16 @@ is proved before the first write and the result on read-back; a delta itself det
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from dataclasses import replace
 
 from ota.device import Device, Place
 from ota.errors import UpdateError
 from ota.formats.selection import Description, Entry
-from ota.interfaces import Cost, Event
+from ota.interfaces import Cost
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload, Span, plain
 from ota.native import rsync
-from ota.sync import stream
-from ota.sync.stream import Image
-
-_log = logging.getLogger(__name__)
+from ota.sync import patching, stream
 
 
 def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -29,24 +24,16 @@ def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Des
     place = device.writable(entry.device)
     base = _base(entry, device, place)
     image = stream.described(entry)
-    expected = Image(stream.number(entry, "base-size"), stream.digest(entry, "base-sha256"))
-    with Target(place.path) as target, Target(base.path) as source:
+    expected = patching.base(entry)
+    with Target(place.path) as target:
         image.check_fits(target, 0, str(place.path))
-        base_size = source.size if expected.size is None else expected.size
-        if base_size > source.size:
-            raise UpdateError(
-                "delta-base", f"{base.path} is too short", expected=f"{base_size} bytes", found=source.size
-            )
+    base_size = patching.measure(base.path, expected)
     size = image.size or 0
 
     def check() -> None:
         Target(place.path, writable=True).close()
-        if expected.sha256 is None or image.sha256 is None:
-            _log.warning(
-                "%s has no base-sha256 and image-sha256: a wrong base would not be noticed", entry.filename
-            )
-        if expected.sha256 is not None:
-            _prove_base(base, base_size, expected.sha256, device)
+        patching.warn_unproved(entry, expected, image)
+        patching.prove(base.path, base_size, expected, device.progress)
 
     def run() -> Cost:
         with Target(base.path) as source:
@@ -66,21 +53,3 @@ def _base(entry: Entry, device: Device, place: Place) -> Place:
     if same_file(base.path, place.path):
         raise UpdateError("delta-base", f"{name} is base and target at once")
     return base
-
-
-def _prove_base(base: Place, size: int, expected: str, device: Device) -> None:
-    found = hashlib.sha256()
-    with Target(base.path) as source:
-        done = 0
-        for block in source.scan(0, size):
-            found.update(block)
-            done += len(block)
-            device.progress(Event("base", done, size))
-    if found.hexdigest() != expected:
-        raise UpdateError(
-            "delta-base",
-            f"{base.path} is not what this delta was made from",
-            expected=expected,
-            found=found.hexdigest(),
-            hint="install a delta or raw package instead: they need no exact base",
-        )

@@ -19,13 +19,14 @@ from typing import Final
 from ota.device import Device
 from ota.errors import DeviceError, UpdateError
 from ota.formats.selection import Description, Entry
+from ota.interfaces import Reader
 from ota.io import script
 from ota.io.durable import translate
 from ota.io.readers import blocks
 from ota.job import Job, Payload, plain
 
 FOLDER: Final = "scripts"  # in the state folder
-MAX_SIZE: Final = 32 << 20  # bytes of one script, which may carry data
+MAX_UNPACKED: Final = 32 << 20  # bytes of one script, unless it is longer than that in the archive
 
 
 def shellscript(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -55,13 +56,13 @@ def _job(entry: Entry, payload: Payload, device: Device, description: Descriptio
     def check() -> None:
         try:
             _make_folder(path.parent, keep={other.filename for other in description.entries})
-            _write(path, _bounded(entry, blocks(plain(entry, payload, device))))
+            _write(path, _bounded(plain(entry, payload, device), payload, entry.label))
         except OSError as error:
             raise translate(error, path) from error
 
     def close() -> None:
         with suppress(OSError):  # what is left is removed the next time
-            path.unlink()
+            path.unlink(missing_ok=True)
             path.parent.rmdir()
 
     return Job(check=check, close=close)
@@ -98,14 +99,11 @@ def _write(path: Path, data: Iterator[bytes]) -> None:
     path.chmod(0o700)
 
 
-def _bounded(entry: Entry, data: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for block in data:
+def _bounded(reader: Reader, payload: Payload, what: str) -> Iterator[bytes]:
+    """Its blocks; what unpacks without end is stopped."""
+    limit, size = max(payload.size, MAX_UNPACKED), 0
+    for block in blocks(reader):
         size += len(block)
-        if size > MAX_SIZE:
-            raise UpdateError(
-                "member-size",
-                f"{entry.filename} is too long",
-                expected=f"<= {MAX_SIZE} bytes of plain script",
-            )
+        if size > limit:
+            raise UpdateError("member-size", f"{what} is too long", expected=f"<= {limit} bytes, unpacked")
         yield block

@@ -99,6 +99,17 @@ class Device:
         """
         if not device:
             raise UpdateError("description-content", "an image has no device", expected="a path")
+        place = self.find_idle(device)
+        if is_mounted(place.path):
+            raise DeviceError("slot-mounted", f"{place.path} is mounted")
+        return place
+
+    def find_idle(self, device: str) -> Place:
+        """As `find`, for what may be changed, even where its file system is mounted.
+
+        Raises:
+            DeviceError: "slot-running".
+        """
         place = self.find(device)
         running = self.path(self.config.running)
         if place.slot == self.config.running or same_file(place.path, running):
@@ -107,8 +118,6 @@ class Device:
                 f"{device} is the running slot {self.config.running.name!r}",
                 hint="select the mode that installs into the other slot",
             )
-        if is_mounted(place.path):
-            raise DeviceError("slot-mounted", f"{place.path} is mounted")
         return place
 
     def write_image(

@@ -164,8 +164,8 @@ def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description
 def _check_type(entry: Entry, handlers: Mapping[str, Row]) -> None:
     features.refuse_type(entry.type, entry.label)
     row = handlers.get(entry.type)
-    if row is None or entry.section not in row.sections:
-        known = (name for name, row in handlers.items() if entry.section in row.sections)
+    if row is None or not selecting.may_stand(entry.section, row.sections):
+        known = (name for name, row in handlers.items() if selecting.may_stand(entry.section, row.sections))
         raise UpdateError(
             "description-type",
             f"{entry.label}: its type has no handler in this section",

@@ -199,7 +199,7 @@ def _check_installable(choice: Choice) -> None:
     places: dict[tuple[object, ...], str] = {}
     streamed: set[str] = set()
     for entry in choice.description.entries:
-        name = f"{where}: {entry.section} entry {entry.name or entry.filename or entry.device!r}"
+        name = f"{where}: {entry.label}"
         types.check(entry, name)
         place = types.place(entry)
         if place and place in places:

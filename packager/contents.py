@@ -100,7 +100,7 @@ class Contents:
         if chosen.description:
             yield _line("description", chosen.description)
         for name, value in _said(_COMMON, chosen).items():
-            yield _line(name, str(value))
+            yield _line(name, _shown(value))
         yield _line("hardware", ", ".join(chosen.hardware) or "not stated")
         yield _line("signed by", self.signer or ("not checked" if self.is_signed else "nobody"))
         yield _line("sha256", self.sha256)
@@ -155,6 +155,12 @@ def _line(label: str, value: str) -> str:
     return f"  {label:<14}  {value}"
 
 
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
 def _said(words: Mapping[str, str], value: Description | Entry) -> dict[str, object]:
     """What differs from its default."""
     default = {field.name: field.default for field in fields(value)}
@@ -164,11 +170,10 @@ def _said(words: Mapping[str, str], value: Description | Entry) -> dict[str, obj
 
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
-    payload, target = entry.filename or "nothing", entry.device or entry.volume or entry.path
-    yield _line(entry.type, f"{payload} to {target}" if target else payload)
+    target = entry.device or entry.volume or entry.path
+    yield _line(entry.type, " to ".join(filter(None, (entry.filename, target))))
     for name, value in {**_said(_ATTRIBUTES, entry), **entry.properties}.items():
-        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-        yield _line("", f"{name}: {shown}")
+        yield _line("", f"{name}: {_shown(value)}")
 
 
 def _entry_json(entry: Entry) -> dict[str, object]:

@@ -120,7 +120,7 @@ def _type(table: Table, key: str) -> str:
         hint = f"its place is {' or '.join(places)}"
     else:
         try:
-            features.refuse_type(kind, "it")
+            features.refuse_type(kind, key)
         except UpdateError as error:
             hint = f"{error.what}; {error.hint}"
     raise ConfigError(
@@ -211,7 +211,7 @@ def _check_targets(path: Path, items: Sequence[Item], slot: Slot) -> None:
                 "release-content",
                 f"{path}: {taken[place]!r} and {item.name!r} go to the same place",
                 found=" ".join(str(part) for part in place if part),
-                hint="an image without 'device' goes to the slot that does not run: a board has one device for it",
+                hint="without 'device' that is the slot that does not run: a board has one device for it",
             )
         taken[place] = item.name
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from ota.errors import UpdateError
 from ota.formats import features
-from ota.formats.selection import Entry, Section
+from ota.formats.selection import Entry, Section, may_stand
 from packager import rules
 from packager.builders import delta, raw, rdiff_file, rdiff_image, stored
 from packager.interfaces import Builder
@@ -151,7 +151,7 @@ def check(entry: Entry, where: str) -> None:
     known = TYPES.get(entry.type)
     if known is None:
         raise UpdateError("description-type", f"{where}: type", expected=", ".join(TYPES), found=entry.type)
-    if entry.section not in known.sections:
+    if not may_stand(entry.section, known.sections):
         raise UpdateError(
             "description-type",
             f"{where}: type {entry.type} has its place elsewhere",
@@ -178,7 +178,7 @@ def said_in_vain(entry: Entry) -> str | None:
             return f"property {name} means nothing to type {entry.type}, which knows {names}"
         for value in values:
             if not re.fullmatch(patterns[0], value, re.DOTALL):
-                return f"property {name} is {value!r}, and no {patterns[0]}"
+                return f"property {name}: {value!r} is not {patterns[0]}"
     return None
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from handlers import ANYWHERE, HANDLERS
 from ota.boot.file import FileEnvironment
+from ota.job import Job, Row
 from ota.tests import stock
 from ota.tests.world import World, sha256
 
@@ -156,13 +158,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("when", ["preinst", "postinst"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_bad_one_fails_the_update_and_leaves_nothing_running(
-    scripts: Scripts, text: str, when: str
-) -> None:
+def test_a_bad_one_fails_the_update_and_leaves_nothing_running(scripts: Scripts, text: str) -> None:
     scripts.world.write_config(limits="limits.script_s = 1")
-    scripts.add("one", f"[ $1 != {when} ] || {{ {text}; }}")
+    scripts.add("one", f"[ $1 != preinst ] || {{ {text}; }}")
     start = time.monotonic()
     assert scripts.world.ota("install", scripts.package()).code == "script-failed"
     assert time.monotonic() - start < 5
@@ -207,6 +206,20 @@ def test_one_file_may_be_called_twice(scripts: Scripts) -> None:
         scripts.add("one", f'echo "$@" >>{scripts.log}', more=f'data = "{word}";')
     assert scripts.world.ota("install", scripts.package()).status == 0
     assert scripts.said() == ["preinst left", "preinst right", "postinst left", "postinst right"]
+
+
+def test_a_device_that_it_names_and_that_changes_meanwhile_does_not_silence_it(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def partition(*_: object) -> Job:
+        return Job(changes=(scripts.world.slot_b,))
+
+    monkeypatch.setitem(HANDLERS, "dummy", Row(partition, ANYWHERE, has_data=False))
+    scripts.add("one", f'echo "$1" >>{scripts.log}; [ $1 != postinst ]', more='device = "/dev/mmcblk0p3";')
+    package = scripts.package('partitions: ( { type = "dummy"; device = "/dev/mmcblk0p3"; } );')
+    assert scripts.world.ota("install", package).code == "script-failed"
+    assert scripts.said() == ["preinst", "postinst", "postfailure"]
+    assert not (scripts.world.folder / "state/scripts").exists()
 
 
 def test_it_may_be_compressed_and_need_no_interpreter_line(scripts: Scripts) -> None:

@@ -24,7 +24,7 @@ class FileEnvironment:
     def apply(self, changes: Mapping[str, str | None]) -> None:
         variables: dict[str, str | None] = {**self._read(), **changes}
         lines = [f"{name}={value}\n" for name, value in sorted(variables.items()) if value is not None]
-        data = "".join(lines).encode()
+        data = "".join(lines).encode(errors="surrogateescape")
         if len(data) > MAX_FILE:
             raise DeviceError(
                 "boot-environment", f"{self._path} is full", expected=f"<= {MAX_FILE} bytes", found=len(data)
@@ -38,7 +38,7 @@ class FileEnvironment:
             return {}
         except OSError as error:
             raise DeviceError("boot-environment", f"{self._path}: {error.strerror}") from error
-        lines = data[:MAX_FILE].decode(errors="replace").split("\n")
+        lines = data[:MAX_FILE].decode(errors="surrogateescape").split("\n")
         pairs = [line.partition("=") for line in lines if line]
         if len(data) > MAX_FILE or not all(separator for _, separator, _ in pairs):
             raise DeviceError("boot-environment", f"{self._path}", expected="lines of name=value")

@@ -16,6 +16,8 @@ from ota.errors import ConfigError, DeviceError
 
 TIMEOUT_S: Final = 60
 
+_ANY_BYTES: Final = "surrogateescape"  # U-Boot's values are bytes, in whatever code
+
 _NAMESPACES_SINCE: Final = (0, 3, 4)  # earlier ones would write the boot loader's own environment instead
 
 
@@ -74,7 +76,11 @@ class UBootEnvironment:
         command = [program, "-c", str(self._config), *self._options, *arguments]
         try:
             done = subprocess.run(
-                command, input=script, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                command,
+                input=script.encode(errors=_ANY_BYTES),
+                capture_output=True,
+                timeout=TIMEOUT_S,
+                check=False,
             )
         except FileNotFoundError as error:
             raise ConfigError("tool-missing", program, hint="install libubootenv-tool") from error
@@ -83,8 +89,8 @@ class UBootEnvironment:
                 "boot-environment", f"{program} does not end", found=f"{TIMEOUT_S} s"
             ) from error
         if done.returncode:
-            said = (done.stderr or done.stdout).strip()
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
             raise DeviceError(
                 "boot-environment", f"{program} failed: {said}", found=f"status {done.returncode}"
             )
-        return done.stdout
+        return done.stdout.decode(errors=_ANY_BYTES)

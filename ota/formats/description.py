@@ -86,7 +86,7 @@ def render(tree: Tree, form: Form = Form.LIBCONFIG) -> bytes:
         # What was written must mean what was given; the parser's bounds hold for the writer as well.
         if parse(data) != meant:
             raise ConfigError("release-content", "the sw-description cannot be written without loss")
-    except (libconf.ConfigSerializeError, ValueError, UpdateError, RecursionError) as error:
+    except (libconf.ConfigSerializeError, TypeError, ValueError, UpdateError, RecursionError) as error:
         raise ConfigError("release-content", f"the sw-description cannot be written: {error}") from error
     return data
 
@@ -262,7 +262,7 @@ def _for_json(value: object) -> object:
             return {name: _for_json(element) for name, element in value.items()}
         case list():
             return [_for_json(element) for element in value]
-        case int() if not _fits(value, 32):
+        case int() if _fits(value, 64) and not _fits(value, 32):
             return str(value)
     return value
 

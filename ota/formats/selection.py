@@ -12,7 +12,7 @@ Unknown attributes are ignored, as there.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
@@ -43,6 +43,15 @@ class Section(StrEnum):
 
 
 _SECTIONS: Final = frozenset({*Section, "bootenv", "uboot", "vars"})
+_DATA: Final = frozenset({Section.IMAGES, Section.FILES})
+
+
+def may_stand(section: Section, sections: Set[Section]) -> bool:
+    """Whether a type that belongs into `sections` is taken in this one.
+
+    SWUpdate does not tell images from files there (core/parser.c, check_handler), and packages rely on it.
+    """
+    return section in sections or (section in _DATA and not _DATA.isdisjoint(sections))
 
 
 class Compression(StrEnum):
@@ -109,6 +118,17 @@ class Entry:
         """The value of a property; of several the last, as SWUpdate's dict_get_value has it."""
         values = self.properties.get(name)
         return values[-1] if values else None
+
+    def flag(self, name: str) -> bool:
+        """A property that is "true" or "false"; false where it is not there.
+
+        Raises:
+            UpdateError: "description-content". SWUpdate takes any other word for "false".
+        """
+        word = self.property(name)
+        if word not in (None, "true", "TRUE", "false", "FALSE"):
+            refuse(f"{self.label}: property {name}", expected="true or false", found=word)
+        return word in ("true", "TRUE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from ota.native.disk import syncfs
 
 
 @contextmanager
-def mounted(device: Path, filesystem: str, folder: Path) -> Iterator[Path]:
+def mounted(device: Path, filesystem: str, folder: Path, *, readonly: bool = False) -> Iterator[Path]:
     """Mount a device on a folder, which is made; at the end everything written is on the medium.
 
     Args:
         device: a block device, or a file with a file system in it.
         filesystem: as mount(8) takes it.
         folder: of our own: what a killed run left mounted there is unmounted first.
+        readonly: to look at it; what is mounted elsewhere, too, has to be mounted in the same way.
 
     Raises:
         DeviceError: "mount-failed", "slot-write", "state-unwritable".
@@ -32,7 +33,8 @@ def mounted(device: Path, filesystem: str, folder: Path) -> Iterator[Path]:
         raise translate(error, folder) from error
     if folder.is_mount():
         program.tool("umount", folder)
-    ended = program.run(["mount", "-t", filesystem, device, folder], timeout_s=program.TIMEOUT_S)
+    command = ["mount", "-o", "ro" if readonly else "rw", "-t", filesystem, device, folder]
+    ended = program.run(command, timeout_s=program.TIMEOUT_S)
     if ended.status != 0:
         raise DeviceError("mount-failed", f"{device} as {filesystem}", expected="status 0", found=str(ended))
     try:

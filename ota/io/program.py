@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -53,6 +54,18 @@ def tool(*command: str | Path, feed: Iterable[bytes] = ()) -> str:
         words = " ".join(map(str, command))
         raise DeviceError("program-failed", words, expected="status 0", found=str(ended))
     return ended.output
+
+
+def require(name: str, package: str) -> None:
+    """Refuse where a program that will be needed is not installed.
+
+    Raises:
+        ConfigError: "tool-missing".
+    """
+    if shutil.which(name) is None:
+        raise ConfigError(
+            "tool-missing", f"{name} is not installed", hint=f"on Debian it is in the package {package}"
+        )
 
 
 def run(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
 import lzma
+import re
 import zlib
-from collections.abc import Iterator
-from typing import IO, Final, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Final, Literal, cast
 
 import zstandard
 
@@ -16,6 +18,9 @@ from ota.formats.selection import Compression
 from ota.interfaces import Reader
 
 BLOCK: Final = 1 << 20  # bytes; what is read, hashed and written at a time
+
+Stream = Compression | Literal["bzip2"]
+"""What archives are compressed with inside; an entry's `compressed` knows all but bzip2."""
 
 
 def blocks(reader: Reader, size: int = BLOCK) -> Iterator[bytes]:
@@ -31,6 +36,16 @@ def read_full(reader: Reader, size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def unwrapped(source: Reader, memory: int, what: str) -> Reader:
+    """The reader's bytes, decompressed (once) where they begin as a compressed stream does."""
+    head = read_full(source, 10)
+    whole = _Chain(io.BytesIO(head), source)
+    for compression, magic in _MAGIC.items():
+        if re.match(magic, head, re.DOTALL):
+            return Decompress(whole, compression, memory, what)
+    return whole
 
 
 class Digest:
@@ -53,7 +68,7 @@ class Digest:
 
 
 class Decompress:
-    """Plain bytes of a zlib (gzip wrapper), xz, zstd or lz4 stream.
+    """Plain bytes of a zlib (gzip wrapper), xz, zstd, lz4 or bzip2 stream.
 
     Args:
         memory: bytes that the decoder may take; xz and zstd streams say in front what they need.
@@ -62,7 +77,7 @@ class Decompress:
         UpdateError: "payload-format": malformed, cut short, or with something behind its end.
     """
 
-    def __init__(self, source: Reader, compression: Compression, memory: int, what: str) -> None:
+    def __init__(self, source: Reader, compression: Stream, memory: int, what: str) -> None:
         self._what = f"{what} ({compression})"
         self._plain = self._decode(_DECODERS[compression](source, memory))
         self._rest = b""
@@ -115,7 +130,8 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     first = source.read(BLOCK)
     if not first:
         raise EOFError("it is empty")
-    chained = cast(IO[bytes], _Chain(first, source, frame))  # of a file, the library needs `read` alone
+    whole = _Chain(_Chain(io.BytesIO(first), source), io.BytesIO(frame))
+    chained = cast(IO[bytes], whole)  # of a file, the library needs `read` alone
     with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
         while data := stream.read(BLOCK):
             held += data
@@ -140,23 +156,48 @@ def _lz4(source: Reader, _memory: int) -> Iterator[bytes]:
     _expect_end(source, decoder.unused_data or b"")
 
 
-class _Chain:
-    """A reader between some first bytes and some last."""
+def _bzip2(source: Reader, _memory: int) -> Iterator[bytes]:
+    decoder = bz2.BZ2Decompressor()
+    while not decoder.eof:
+        data = source.read(BLOCK) if decoder.needs_input else b""
+        if decoder.needs_input and not data:
+            raise EOFError("it is cut short")
+        try:
+            piece = decoder.decompress(data, BLOCK)
+        except OSError as error:  # the library's one kind of error
+            raise EOFError(str(error)) from error
+        yield piece
+    _expect_end(source, decoder.unused_data)
 
-    def __init__(self, first: bytes, source: Reader, last: bytes) -> None:
-        self._first = io.BytesIO(first)
-        self._source = source
-        self._last = io.BytesIO(last)
+
+class _Chain:
+    """A reader followed by another."""
+
+    def __init__(self, first: Reader, second: Reader) -> None:
+        self._first = first
+        self._second = second
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._first.read(size) or self._source.read(size) or self._last.read(size)
+        return self._first.read(size) or self._second.read(size)
 
 
-_DECODERS: Final = {
+_DECODERS: Final[Mapping[str, Callable[[Reader, int], Iterator[bytes]]]] = {
     Compression.ZLIB: _zlib,
     Compression.XZ: _xz,
     Compression.ZSTD: _zstd,
     Compression.LZ4: _lz4,
+    "bzip2": _bzip2,
+}
+
+# What each begins with: RFC 1952, 2.3.1; xz-file-format.txt, 2.1.1.1; RFC 8878, 3.1.1 and 3.1.2;
+# lz4_Frame_format.md; of bzip2 "BZh", a level, and the number pi; of the older lzma files, which xz reads,
+# usual properties and a dictionary that is not empty.
+_MAGIC: Final[Mapping[Stream, bytes]] = {
+    Compression.ZLIB: rb"\x1f\x8b\x08",
+    Compression.XZ: rb"\xfd7zXZ\0|\x5d\0\0(?!\0\0)",
+    Compression.ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
+    Compression.LZ4: rb"\x04\x22\x4d\x18",
+    "bzip2": rb"BZh[1-9]\x31\x41\x59\x26\x53\x59",
 }
 
 

@@ -235,8 +235,21 @@ def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bo
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" in mounted
     backing = str(path.resolve())
     return any(
-        (device / "dev").read_text().strip() in mounted
-        for device in Path("/sys/block").glob("loop*")
-        if (device / "loop/backing_file").exists()
-        and (device / "loop/backing_file").read_text().rstrip("\n") == backing
+        _number(device) in mounted for device in Path("/sys/block").glob("loop*") if _file(device) == backing
     )
+
+
+def _number(device: Path) -> str | None:
+    """Major and minor of a device in /sys/block; None where it is gone meanwhile."""
+    try:
+        return (device / "dev").read_text().strip()
+    except OSError:
+        return None
+
+
+def _file(loop: Path) -> str | None:
+    """The file behind a loop device; None where it has none, or none any more."""
+    try:
+        return (loop / "loop/backing_file").read_text().rstrip("\n")
+    except OSError:
+        return None

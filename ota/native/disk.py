@@ -13,5 +13,18 @@ def syncfs(descriptor: int) -> None:
     Raises:
         OSError: it is not durable.
     """
-    if lib.syncfs(descriptor):
+    _check(lib.syncfs(descriptor))
+
+
+def own_folders() -> None:
+    """Give the calling thread a root, a working directory and a umask of its own (unshare(2), CLONE_FS).
+
+    Raises:
+        OSError: the kernel does not allow it.
+    """
+    _check(lib.unshare(lib.CLONE_FS))
+
+
+def _check(result: int) -> None:
+    if result:
         raise OSError(ffi.errno, os.strerror(ffi.errno))

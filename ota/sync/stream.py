@@ -37,6 +37,13 @@ def described(entry: Entry) -> Image:
     return Image(number(entry, "image-size"), digest(entry, "image-sha256"))
 
 
+def contained(entry: Entry, stored_size: int) -> Image:
+    """The image that is the artifact itself: as described, or as stored where that is how it is."""
+    if entry.compressed is None and not entry.encrypted:
+        return Image(stored_size, entry.sha256)
+    return described(entry)
+
+
 def number(entry: Entry, name: str) -> int | None:
     """A property that is a number of bytes, if it is there.
 
@@ -47,7 +54,7 @@ def number(entry: Entry, name: str) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise UpdateError("description-content", f"{entry.filename}: {name}", expected="bytes", found=text)
+        raise UpdateError("description-content", f"{entry.label}: {name}", expected="bytes", found=text)
     return int(text)
 
 
@@ -58,9 +65,14 @@ def digest(entry: Entry, name: str) -> str | None:
         UpdateError: "description-content".
     """
     text = entry.property(name)
-    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise UpdateError("description-content", f"{entry.filename}: {name}", expected="sha256", found=text)
+    if text is not None and not is_digest(text):
+        raise UpdateError("description-content", f"{entry.label}: {name}", expected="sha256", found=text)
     return text
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a sha256 in lower-case hex."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def write(

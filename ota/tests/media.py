@@ -1,16 +1,23 @@
-"""Slots and servers in memory, for tests of what is written and fetched, when, and in which order."""
+"""Slots and servers in memory, for tests of what is written and fetched, when, and in which order.
+
+And U-Boot's environment, on a medium that is a file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ota.errors import DeviceError
 from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.interfaces import Range
+
+COPY_SIZE = 0x4000  # bytes of each of the two copies of an environment
 
 
 @dataclass
@@ -121,3 +128,15 @@ def header_of(chunks: Sequence[bytes]) -> Header:
 def file_of(chunks: Sequence[bytes]) -> bytes:
     """Their .zck."""
     return header_of(chunks).data + b"".join(chunks)
+
+
+def make_uboot(folder: Path, tool: Callable[[str], Path]) -> Path:
+    """Two copies of an environment on a medium, made by U-Boot's own tool; returns fw_env.config."""
+    (folder / "variables").write_text("boot_slot=a\nbootcmd=run old\n")
+    image: list[str | Path] = ["-r", "-s", hex(COPY_SIZE), "-o", folder / "copy", folder / "variables"]
+    subprocess.run([tool("mkenvimage"), *image], check=True, capture_output=True)
+    (folder / "medium").write_bytes((folder / "copy").read_bytes() * 2)
+    config = folder / "fw_env.config"
+    config.write_text("".join(f"{folder}/medium {hex(n * COPY_SIZE)} {hex(COPY_SIZE)}\n" for n in (0, 1)))
+    tool("fw_setenv"), tool("fw_printenv")
+    return config

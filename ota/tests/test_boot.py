@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ota.boot.file import FileEnvironment
+from ota.boot.file import MAX_FILE, FileEnvironment
 from ota.boot.state import UpdateState, changes
 from ota.boot.uboot import UBootEnvironment
 from ota.errors import ConfigError, DeviceError
 from ota.interfaces import Bootloader
+from ota.tests.media import COPY_SIZE, make_uboot
+from ota.tests.vendor import FindTool
 from ota.tests.world import World
-
-COPY_SIZE = 0x4000  # bytes
-
-FindTool = Callable[[str], Path]
-
-
-def make_uboot(folder: Path, tool: FindTool) -> Path:
-    """Two copies of an environment on a medium, made by U-Boot's own tool; returns fw_env.config."""
-    (folder / "variables").write_text("boot_slot=a\nbootcmd=run old\n")
-    image: list[str | Path] = ["-r", "-s", hex(COPY_SIZE), "-o", folder / "copy", folder / "variables"]
-    subprocess.run([tool("mkenvimage"), *image], check=True, capture_output=True)
-    (folder / "medium").write_bytes((folder / "copy").read_bytes() * 2)
-    config = folder / "fw_env.config"
-    config.write_text("".join(f"{folder}/medium {hex(n * COPY_SIZE)} {hex(COPY_SIZE)}\n" for n in (0, 1)))
-    tool("fw_setenv"), tool("fw_printenv")
-    return config
 
 
 @pytest.fixture(params=["file", "uboot"])
@@ -56,7 +40,10 @@ def test_what_is_removed_may_be_absent(environment: Bootloader) -> None:
     assert environment.get("boot_slot") == "a"
 
 
-@pytest.mark.parametrize("value", ["with spaces and = signs", "run a; run b", "0x10", "'quoted'"])
+@pytest.mark.parametrize(
+    "value",
+    ["with spaces and = signs", "run a; run b", "0x10", "'quoted'", "a\u2028b", "a\x85b", "a\rb", "\udcff"],
+)
 def test_values_of_any_kind_are_kept(environment: Bootloader, value: str) -> None:
     environment.apply({"altbootcmd": value})
     assert environment.get("altbootcmd") == value
@@ -98,6 +85,15 @@ def test_a_configuration_that_leads_nowhere_is_an_error(tmp_path: Path, tool: Fi
     with pytest.raises(DeviceError) as caught:
         UBootEnvironment(tmp_path / "fw_env.config").apply({"boot_slot": "b"})
     assert caught.value.code == "boot-environment"
+
+
+def test_a_file_never_grows_longer_than_it_can_be_read(tmp_path: Path) -> None:
+    environment = FileEnvironment(tmp_path / "bootenv")
+    environment.apply({"boot_slot": "a"})
+    with pytest.raises(DeviceError) as caught:
+        environment.apply({"boot_slot": "b", "much": "x" * MAX_FILE})
+    assert caught.value.code == "boot-environment"
+    assert environment.get("boot_slot") == "a"
 
 
 def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

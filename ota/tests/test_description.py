@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ota.errors import ConfigError, OtaError, UpdateError
 from ota.formats import description
+from ota.formats.description import Form
 from ota.tests import libconfig
 
 TEXT = b"""
@@ -328,6 +329,71 @@ def same(theirs: object, ours: object) -> bool:
     ids=repr,
 )
 def test_what_swupdate_would_drop_or_misread_is_not_rendered(tree: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        description.render(tree)
+    assert caught.value.code == "release-content"
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"properties": {"max-ranges": 10}},
+        {"properties": {"a": ["1", 2]}},
+        {"a": [{"properties": {"debug-chunks": True}}]},
+        {"a": "x" * 256},
+        {"a": ["ä" * 128]},
+        {"a": 1 << 63},
+        {"a": None},
+        {"a": b"bytes"},
+        {"a": float("nan")},
+        {"a": "\0"},
+        {"a": "\ud800"},
+        {1: 2},
+    ],
+    ids=repr,
+)
+def test_nor_is_it_as_json(tree: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        description.render(tree, Form.JSON)
+    assert caught.value.code == "release-content"
+
+
+@settings(max_examples=50)
+@given(trees)
+def test_what_is_rendered_as_json_is_parsed_in_its_order(tree: dict[str, Any]) -> None:
+    data = description.render(tree, Form.JSON)
+    assert data.startswith(b"{")
+    assert same(description.parse(data), with_long_numbers_as_text(tree))
+
+
+def with_long_numbers_as_text(tree: Any) -> Any:
+    match tree:
+        case dict():
+            return {name: with_long_numbers_as_text(value) for name, value in tree.items()}
+        case list():
+            return [with_long_numbers_as_text(value) for value in tree]
+        case int() if not -(1 << 31) <= tree < 1 << 31:
+            return str(tree)
+    return tree
+
+
+def test_integers_beyond_32_bits_are_text_in_json() -> None:
+    found = description.parse(description.render({"a": 1 << 31, "b": (1 << 31) - 1}, Form.JSON))
+    assert found == {"a": "2147483648", "b": 2147483647}
+
+
+@pytest.mark.parametrize("depth", [40, 5000])
+def test_a_tree_too_deep_is_not_rendered_as_json(depth: int) -> None:
+    tree: Any = 1
+    for _ in range(depth):
+        tree = {"a": tree}
+    with pytest.raises(ConfigError, match="release-content"):
+        description.render(tree, Form.JSON)
+
+
+@pytest.mark.parametrize("tree", [{"a b": 1}], ids=repr)
+def test_names_that_libconfig_has_not_are_for_json_alone(tree: Mapping[str, Any]) -> None:
+    assert description.parse(description.render(tree, Form.JSON)) == tree
     with pytest.raises(ConfigError) as caught:
         description.render(tree)
     assert caught.value.code == "release-content"

@@ -40,9 +40,14 @@ ARROWS: dict[str, set[str]] = {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
     "ota.job": {"ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.device"},
+    "ota.files": {"ota.errors", "ota.interfaces", "ota.io", "ota.sync"},
+    "ota.filesystem": {
+        "ota.errors", "ota.formats", "ota.io", "ota.device", "ota.files", "ota.job",
+    },
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
+    "ota.layout": {"ota.errors", "ota.formats", "ota.io"},
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
@@ -60,7 +65,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io", "ota.sync",
-        "ota.device", "ota.job", "ota.slotsync",
+        "ota.device", "ota.job", "ota.layout", "ota.slotsync", "ota.files", "ota.filesystem",
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",

@@ -134,7 +134,13 @@ def test_a_delta_without_a_common_block_is_complete(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("compressed", "filename"),
-    [("zstd", "rootfs.img.zst"), ("xz", "rootfs.img.xz"), ("zlib", "rootfs.img.gz"), ("none", "rootfs.img")],
+    [
+        ("zstd", "rootfs.img.zst"),
+        ("xz", "rootfs.img.xz"),
+        ("zlib", "rootfs.img.gz"),
+        ("lz4", "rootfs.img.lz4"),
+        ("none", "rootfs.img"),
+    ],
 )
 def test_a_raw_image_is_in_the_package(project: Project, compressed: str, filename: str) -> None:
     level = "" if compressed == "none" else "level = 1"

@@ -177,7 +177,6 @@ def test_types_that_are_not_built_here_are_verified_by_their_sha256(foreign: Cal
         ({"after": "", "before": 'embedded-script = "x";'}, "feature-absent"),
         ({"kind": "lua"}, "feature-absent"),
         ({"kind": "shellscript"}, "description-type"),
-        ({"kind": "rawfile"}, "description-type"),
         ({"kind": "archive"}, "description-content"),
     ],
 )

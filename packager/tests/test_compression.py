@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from lz4.frame import get_frame_info
 
 from ota.errors import OtaError
 from ota.formats.selection import Compression
@@ -22,7 +23,14 @@ DATA = (
 
 @pytest.mark.parametrize("size", [0, 1, 4096, len(DATA)])
 @pytest.mark.parametrize(
-    "setting", [Setting(Compression.ZSTD, 1), Setting(Compression.XZ, 0), Setting(Compression.ZLIB, 1)]
+    "setting",
+    [
+        Setting(Compression.ZSTD, 1),
+        Setting(Compression.XZ, 0),
+        Setting(Compression.ZLIB, 1),
+        Setting(Compression.LZ4, 1),
+        Setting(Compression.LZ4, 12),
+    ],
 )
 def test_what_is_compressed_comes_out_again(tmp_path: Path, setting: Setting, size: int) -> None:
     compression.write(io.BytesIO(DATA[:size]), size, tmp_path / "file", setting)
@@ -39,6 +47,13 @@ def test_a_zstd_window_is_8_mib_at_any_level_and_the_size_is_told(tmp_path: Path
     assert frame.window_size == 8 << 20
     assert frame.content_size == len(DATA)
     assert frame.has_checksum
+
+
+def test_an_lz4_frame_tells_the_size_and_proves_its_content(tmp_path: Path) -> None:
+    compression.write(io.BytesIO(DATA), len(DATA), tmp_path / "file", Setting(Compression.LZ4, 1))
+    frame = get_frame_info((tmp_path / "file").read_bytes())
+    assert frame["content_size"] == len(DATA)
+    assert frame["content_checksum"]
 
 
 def test_a_gzip_header_holds_neither_time_nor_name(tmp_path: Path) -> None:

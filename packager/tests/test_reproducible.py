@@ -13,7 +13,9 @@ import pytest
 
 import packager
 from ota.errors import OtaError
+from ota.formats.description import Form
 from packager import cli
+from packager.tests import examples
 from packager.tests.conftest import TYPES, FindTool, Project
 
 # Every clock that a library could ask says another day.
@@ -58,7 +60,7 @@ def build(
 
 
 @pytest.mark.parametrize(
-    "kind", [*TYPES, *(f'type = "raw"\ncompressed = "{word}"\nlevel = 1' for word in ("zlib", "xz"))]
+    "kind", [*TYPES, *(f'type = "raw"\ncompressed = "{word}"\nlevel = 1' for word in ("zlib", "xz", "lz4"))]
 )
 def test_builds_in_two_folders_on_two_days_are_equal(
     project: Project, tmp_path: Path, clock: Path, kind: str
@@ -73,6 +75,25 @@ def test_builds_in_two_folders_on_two_days_are_equal(
     second = build(project, elsewhere, elsewhere / "release.toml", clock, 400, TZ="UTC", LC_ALL="C.UTF-8")
     assert first == second
     assert "gateway-2.0.0.swu" in first and "report.json" in first
+
+
+@pytest.mark.parametrize("form", Form)
+def test_so_are_builds_of_many_entries_that_are_encrypted_in_either_form(
+    project: Project, tmp_path: Path, clock: Path, form: Form
+) -> None:
+    kinds = ("raw", "archive", "rawfile", "postinstall", "diskpart", "gptswap", "rdiff_file")
+    encrypted = [examples.entry(kind, "encrypted = true") for kind in kinds[:4]]
+    lines = [*encrypted, *map(examples.entry, kinds[4:]), '[encrypt]\nkey = "aes.key"']
+    release = project.write_release("\n".join(lines), f'format = "{form}"')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copyfile(release, elsewhere / "release.toml")
+    for name in ("v1.img", "v2.img"):
+        shutil.copyfile(project.folder / name, elsewhere / name)
+    examples.write_files(elsewhere)
+    first = build(project, project.folder, release, clock, 1, TZ="Asia/Tokyo")
+    second = build(project, elsewhere, elsewhere / "release.toml", clock, 400, PYTHONHASHSEED="7")
+    assert first == second
 
 
 def test_the_signature_states_the_epoch_that_is_given(project: Project, tmp_path: Path, clock: Path) -> None:

@@ -13,6 +13,8 @@ from ota.formats import cpio, description
 from ota.formats.description import Form
 from ota.formats.selection import Compression, Description, Entry, Section, Selection, select
 from ota.io.readers import blocks
+from packager import builders
+from packager.entries import KEYS
 from packager.tests import examples
 from packager.tests.conftest import Project
 from packager.tests.examples import ENTRIES, entry
@@ -89,6 +91,45 @@ def test_all_attributes_arrive(project: Project) -> None:
     assert said == {f.name for f in fields(Entry)} - unsaid
 
 
+def test_what_differs_between_slots_adds_to_what_does_not(project: Project) -> None:
+    entries = (
+        '[[image]]\nname = "x"\ntype = "delta"\nfile = "v2.img"\nurl = "https://x.example/"\n'
+        'properties = { max-ranges = "10", source = "/dev/both" }\ndevice = "/dev/both-too"\n'
+        '[image.slots.b]\ndevice = "/dev/b"\nproperties = { source = "/dev/a", source-size = "1M" }\n'
+    )
+    assert project.build_release(entries, "switch = false").status == 0
+    found = {}
+    for mode in ("copy-a", "copy-b"):
+        (only,) = chosen(project.package, mode).entries
+        names = ("max-ranges", "source", "source-size", "chain")
+        found[mode] = (only.device, *map(only.property, names))
+    assert found == {
+        "copy-a": ("/dev/both-too", "10", "/dev/both", None, "raw"),
+        "copy-b": ("/dev/b", "10", "/dev/a", "1M", "raw"),
+    }
+
+
+def test_two_images_may_go_to_one_device_at_different_offsets(project: Project) -> None:
+    second = '[[image]]\nname = "x"\ntype = "raw"\nfile = "v2.img"\nlevel = 3\n'
+    assert project.build_release(f"{entry('raw')}\n{second}").status == 0
+    assert project.verify().status == 0
+    assert [found.offset for found in chosen(project.package).entries] == [3 << 30, 0]
+
+
+def test_whether_the_slot_is_started_follows_from_what_is_installed_or_is_said(project: Project) -> None:
+    def bootenv(entries: str, head: str = "") -> object:
+        assert project.build_release(entries, head).status == 0
+        return chosen(project.package).bootenv
+
+    own = ['[[file]]\nname = "x"\ntype = "rawfile"\nfile = "run.sh"\npath = "/x"\nfilesystem = "ext4"']
+    own += ['slots.a = { device = "/dev/mmcblk0p2" }', 'slots.b = { device = "/dev/mmcblk0p3" }']
+    assert bootenv("\n".join(own)) == {"boot_slot": "b"}
+    assert bootenv(entry("raw"), "switch = false") == {}
+    assert bootenv(entry("rawfile"), "switch = true") == {"boot_slot": "b"}
+    assert bootenv(entry("rawfile"), "switch = false") == {}
+    assert bootenv(entry("raw") + '\n[bootenv]\nboot_slot = "x"', "switch = false") == {"boot_slot": "x"}
+
+
 def test_entries_keep_their_order_and_partitions_come_first(project: Project) -> None:
     lines = [
         f'[[script]]\nname = "{name}"\ntype = "postinstall"\nfile = "run.sh"' for name in ("z", "a", "m")
@@ -131,7 +172,7 @@ def test_long_lengths_are_strings_in_json_and_marked_in_libconfig(project: Proje
 def test_devices_and_packager_agree_on_where_a_type_stands() -> None:
     for kind, handler in HANDLERS.items():
         assert TYPES[kind].sections == handler.sections, kind
-        assert (TYPES[kind].builder is not None) == handler.has_data, kind
+        assert TYPES[kind].builder is not None or not handler.has_data, kind
 
 
 RAW = '[[image]]\nname = "x"\ntype = "raw"\nfile = "v2.img"\n'
@@ -214,6 +255,23 @@ def test_what_would_be_refused_or_passed_over_later_is_refused_before_anything_i
 def test_a_wrong_form_is_refused(project: Project) -> None:
     answer = project.build_release(RAW, 'format = "xml"')
     assert (answer.code, "libconfig or json" in answer.log) == ("config-value", True)
+
+
+def test_the_readme_names_every_type_with_its_sections_and_properties() -> None:
+    readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
+    rows = [line for line in readme.splitlines() if line.startswith("| `")]
+    for kind, row in TYPES.items():
+        line = next(line for line in rows if f"`{kind}`" in line.split("|")[1])
+        _, _, under, keys, properties, _ = line.split("|")
+        sections, _, payload = under.strip().partition(";")
+        found = set(KEYS) if sections == "anywhere" else set(sections.split(", "))
+        assert found == {key for key, section in KEYS.items() if section in row.sections}, kind
+        assert bool(payload) == (row.builder is None), kind
+        for name in row.needs:
+            assert f"`{name}`" in keys or row.is_for_slots, (kind, name)
+        for name in row.properties:
+            known = name.replace("[1-9][0-9]*", "1").replace("[0-9]+", "0")
+            assert f"`{known}`" in properties or name == row.base, (kind, name)
 
 
 def test_sections_are_all_there_are() -> None:

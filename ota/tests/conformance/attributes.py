@@ -15,7 +15,19 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from ota.tests.conformance.case import (
-    BOOT, DATA, DISK, FOLDER, KEY, SLOT, SLOT_SIZE, TEXT, Case, Stock, image, images, in_json,
+    BOOT,
+    DATA,
+    DISK,
+    FOLDER,
+    KEY,
+    SLOT,
+    SLOT_SIZE,
+    TEXT,
+    Case,
+    Stock,
+    image,
+    images,
+    in_json,
 )  # fmt: skip
 
 _WRONG_TYPE: Final = "a wrong type is a mistake; stock ignores the attribute and installs something else"

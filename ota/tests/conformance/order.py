@@ -11,7 +11,17 @@ from typing import Final
 
 from ota.tests.conformance.attributes import encrypted
 from ota.tests.conformance.case import (
-    BOOT, DATA, DISK, FOLDER, TEXT, Case, Environment, Stock, image, images, in_json,
+    BOOT,
+    DATA,
+    DISK,
+    FOLDER,
+    TEXT,
+    Case,
+    Environment,
+    Stock,
+    image,
+    images,
+    in_json,
 )  # fmt: skip
 
 _BOTH: Final = (DISK, FOLDER)

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Final
 
 from ota.tests.conformance.case import (
-    DATA, DISK, FOLDER, Case, Environment, Stock, image, images, in_json,
+    DATA,
+    DISK,
+    FOLDER,
+    Case,
+    Environment,
+    Stock,
+    image,
+    images,
+    in_json,
 )  # fmt: skip
 
 # From the most to the least preferred; {} is what stands there.
@@ -92,7 +100,7 @@ def _fields() -> Iterator[Case]:
                 first, others = (right, wrong) if good else (wrong, right)
                 if not good and not lower:
                     others = ""
-                parts = {where: others for where in lower}
+                parts = dict.fromkeys(lower, others)
                 parts[place] = first + body
                 if place != "root":
                     parts["root"] = parts.get("root", "") + other
@@ -109,7 +117,7 @@ def _fields() -> Iterator[Case]:
                     options=(*options, "--no-downgrading", "1.0"),
                 )
         for marker in ("bootloader_transaction_marker", "bootloader_state_marker"):
-            parts = {where: f"{marker} = true;" for where in lower}
+            parts = dict.fromkeys(lower, f"{marker} = true;")
             parts[place] = f"{marker} = false;" + body
             yield Case(
                 "search order",

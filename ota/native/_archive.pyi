@@ -1,0 +1,5 @@
+# What cffi generates: C types have no Python spelling, hence Any.
+from typing import Any
+
+ffi: Any
+lib: Any
