@@ -66,7 +66,7 @@ class Device:
     def _disk(self, name: str) -> bytes:
         """Its bytes, but for what is compared otherwise or not at all."""
         data = bytearray((self.folder / f"{name}.img").read_bytes())
-        ranges = [(start, stop) for masked, start, stop in self.case.masks if masked == name]
+        ranges = [(start, stop) for masked, start, stop, _ in self.case.masks if masked == name]
         ranges += [
             (part.start, part.stop) for part in PARTITIONS if part.node in self.case.trees and name == DISK
         ]

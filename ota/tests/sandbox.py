@@ -2,8 +2,8 @@
 
 Mounts, processes, network and System V memory are private and end with the program. Everything is read-only
 but `/srv`, which is the device's folder, and `/mnt`, which is `target` in it. `/dev` holds the usual nodes
-and those block devices that the caller names (by their own names too, as the kernel's /sys has those). So two programs may meet the same names and different devices.
-Needs root.
+and those block devices that the caller names, by their own names too, as the kernel's /sys speaks of those.
+So two programs may meet the same names and different devices. Needs root.
 """
 
 from __future__ import annotations

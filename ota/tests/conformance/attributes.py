@@ -24,6 +24,7 @@ from ota.tests.conformance.case import (
     SLOT_SIZE,
     TEXT,
     Case,
+    Rest,
     Stock,
     image,
     images,
@@ -34,20 +35,18 @@ _WRONG_TYPE: Final = "a wrong type is a mistake; stock ignores the attribute and
 _EARLIER: Final = "refused before the first write; stock finds out half way"
 
 
-def _raw(
-    group: str, name: str, more: str, members: Mapping[str, bytes] | None = None, **rest: object
-) -> Case:
-    return Case(group, name, images(image(more)), members or {"a": DATA}, **rest)  # type: ignore[arg-type]
+def _raw(group: str, name: str, more: str, members: Mapping[str, bytes] | None = None, **rest: Rest) -> Case:
+    return Case(group, name, images(image(more)), members or {"a": DATA}, **rest)
 
 
-def _refused(group: str, name: str, more: str, code: str = "description-content", **rest: object) -> Case:
+def _refused(group: str, name: str, more: str, code: str = "description-content", **rest: Rest) -> Case:
     """Both refuse it, before anything was written."""
-    return _raw(group, name, more, stock=Stock.REFUSED, code=code, **rest)  # type: ignore[arg-type]
+    return _raw(group, name, more, stock=Stock.REFUSED, code=code, **rest)
 
 
-def _stricter(group: str, name: str, more: str, reason: str = _WRONG_TYPE, **rest: object) -> Case:
+def _stricter(group: str, name: str, more: str, reason: str = _WRONG_TYPE, **rest: Rest) -> Case:
     """Stock warns, or does not, and installs it."""
-    return _raw(group, name, more, code="description-content", reason=reason, **rest)  # type: ignore[arg-type]
+    return _raw(group, name, more, code="description-content", reason=reason, **rest)
 
 
 def _lua(group: str, name: str, more: str, reason: str) -> Case:

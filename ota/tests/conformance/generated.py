@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ota.tests.conformance.case import DATA, DISK, FOLDER, SLOT, TEXT, Case
+from ota.tests.conformance.case import DATA, DISK, FOLDER, SLOT, TEXT, Case, Rest
 from ota.tests.conformance.order import script
 
 
-def _made(name: str, text: str, **rest: object) -> Case:
-    return Case("swugenerator", name, text, generator=True, **rest)  # type: ignore[arg-type]
+def _made(name: str, text: str, **rest: Rest) -> Case:
+    return Case("swugenerator", name, text, generator=True, **rest)
 
 
 _IMAGE: Final = f'{{ filename = "a"; type = "raw"; device = "{SLOT}"; %s }}'

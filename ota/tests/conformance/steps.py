@@ -6,14 +6,31 @@ import hashlib
 from typing import Final
 
 from ota.tests.conformance.case import (
-    BLANK, BOOT, DATA, DISK, DISK_SIZE, FOLDER, LINUX, TEXT, Case, Environment, Stock, image, images, in_json, noise,
+    BLANK,
+    BOOT,
+    DATA,
+    DISK,
+    DISK_SIZE,
+    FOLDER,
+    LINUX,
+    TEXT,
+    Case,
+    Environment,
+    Rest,
+    Stock,
+    image,
+    images,
+    in_json,
+    noise,
 )  # fmt: skip
 from ota.tests.conformance.writers import EARLIER, entry
 
 _GPT_GUID: Final = tuple(
-    (BLANK, at + first, at + last) for at in (512, DISK_SIZE - 512) for first, last in ((16, 20), (56, 72))
-)  # header's own CRC, and disk GUID: random
-_DOS_ID: Final = ((BLANK, 440, 444),)
+    (BLANK, at + first, at + last, what)
+    for at in (512, DISK_SIZE - 512)  # the header and its copy
+    for first, last, what in ((56, 72, "random disk GUID"), (16, 20, "its CRC"))
+)
+_DOS_ID: Final = ((BLANK, 440, 444, "random disk identifier"),)
 _UUID: Final = "66666666-6666-4666-8666-66666666666"
 
 
@@ -22,10 +39,10 @@ def _step(section: str, kind: str, device: str, properties: str = "", more: str 
     return f'{section}: ( {{ type = "{kind}"; device = "{device}"; {group} {more} }} );'
 
 
-def _after(kind: str, name: str, properties: str, device: str = "/dev/mmcblk0p3", **rest: object) -> Case:
+def _after(kind: str, name: str, properties: str, device: str = "/dev/mmcblk0p3", **rest: Rest) -> Case:
     """A script handler after an image."""
     text = images(image()) + _step("scripts", kind, device, properties)
-    return Case(kind, name, text, **rest)  # type: ignore[arg-type]
+    return Case(kind, name, text, **rest)
 
 
 _SHA: Final = hashlib.sha256(DATA).hexdigest()
@@ -48,10 +65,10 @@ _READBACK: Final = (
 )  # fmt: skip
 
 
-def _boot(name: str, content: str, more: str = "", **rest: object) -> Case:
+def _boot(name: str, content: str, more: str = "", **rest: Rest) -> Case:
     text = images(entry("bootloader", more)) + 'bootenv: ( { name = "both"; value = "section"; } );'
     rest = {"changes": (), **rest}
-    return Case("bootloader", name, text, {"a": content.encode()}, **rest)  # type: ignore[arg-type]
+    return Case("bootloader", name, text, {"a": content.encode()}, **rest)
 
 
 _NO_OVERRIDE: Final = 'properties: { nooverride = "true"; };'
@@ -79,9 +96,9 @@ _BOOTLOADER: Final = (
 
 
 def _copy(name: str, properties: str, kind: str = "rawcopy", device: str = "/dev/mmcblk0p3", more: str = "",
-          **rest: object) -> Case:  # fmt: skip
+          **rest: Rest) -> Case:  # fmt: skip
     text = _step("scripts", kind, device, properties, more)
-    return Case(kind, name, text, **rest)  # type: ignore[arg-type]
+    return Case(kind, name, text, **rest)
 
 
 _FROM: Final = 'copyfrom = "/dev/mmcblk0p2";'
@@ -107,10 +124,14 @@ _COPIES: Final = (
 )  # fmt: skip
 
 
-def _disk(name: str, properties: str, also: str = "", **rest: object) -> Case:
+def _disk(name: str, properties: str, also: str = "", **rest: Rest) -> Case:
     text = _step("partitions", "diskpart", "/dev/sda", properties) + images(image()) + also
     rest = {"changes": (DISK, BLANK), "blank": True, "masks": _GPT_GUID, **rest}
-    return Case("diskpart", name, text, **rest)  # type: ignore[arg-type]
+    return Case("diskpart", name, text, **rest)
+
+
+def _dos(name: str, properties: str, also: str = "", **rest: Rest) -> Case:
+    return _disk(name, properties, also, masks=_DOS_ID, **rest)
 
 
 def _part(number: int, size: str, start: int, more: str = "", uuid: bool = True) -> str:
@@ -121,20 +142,18 @@ def _part(number: int, size: str, start: int, more: str = "", uuid: bool = True)
 _GPT: Final = 'labeltype = "gpt"; ' + _part(1, "1M", 2048) + _part(2, "4M", 4096)
 _DOS: Final = ('labeltype = "dos"; partition-1 = [ "size=1M", "start=2048", "type=0x83" ]; '
                'partition-2 = [ "size=4M", "start=4096", "type=0xc" ];')  # fmt: skip
-_DOS_CASE: Final = {"masks": _DOS_ID}
 _DISKS: Final = (
     _disk("gpt, two partitions", _GPT),
     _disk("gpt, one", 'labeltype = "gpt"; ' + _part(1, "2M", 2048)),
     _disk("gpt, size in K", 'labeltype = "gpt"; ' + _part(1, "512K", 2048)),
     _disk("gpt, numbers with a gap", 'labeltype = "gpt"; ' + _part(1, "1M", 2048) + _part(3, "1M", 8192)),
     _disk("gpt, in another order", 'labeltype = "gpt"; ' + _part(2, "1M", 2048) + _part(1, "1M", 8192)),
-    _disk("dos, two partitions", _DOS, **_DOS_CASE),
-    _disk("dos, boot flag", 'labeltype = "dos"; partition-1 = [ "size=1M", "start=2048", "type=0x83", "flag=boot" ];',
-          **_DOS_CASE),
-    _disk("dos, logical partitions",
+    _dos("dos, two partitions", _DOS),
+    _dos("dos, boot flag", 'labeltype = "dos"; partition-1 = [ "size=1M", "start=2048", "type=0x83", "flag=boot" ];'),
+    _dos("dos, logical partitions",
           'labeltype = "dos"; partition-1 = [ "size=1M", "start=2048", "type=0x83" ]; '
           'partition-2 = [ "size=8M", "start=4096", "type=0x5" ]; '
-          'partition-5 = [ "size=1M", "start=6144", "type=0x83" ];', **_DOS_CASE),
+          'partition-5 = [ "size=1M", "start=6144", "type=0x83" ];'),
     _disk("gpt, hybrid", 'labeltype = "gpt"; ' + _part(1, "1M", 2048, ', "dostype=0x83"') + _part(2, "1M", 8192)),
     _disk("no label type", _part(1, "1M", 2048), stock=Stock.REFUSED, code="description-content",
           differs=(BOOT,), reason=EARLIER),
@@ -175,17 +194,17 @@ _TABLES: Final = (
          changes=(), code="partition-table", reason="there is no such partition; stock calls it a success"),
     Case("gptswap", "three names", _step("scripts", "gptswap", "/dev/mmcblk0", 'swap-0 = [ "boot", "rootfs-b", "data" ];'),
          changes=(), code="description-content", reason="a pair has two; stock calls it a success"),
-    _disk("then toggleboot", _DOS, _step("scripts", "toggleboot", "/dev/sda", 'partition = "2";'), **_DOS_CASE),
-    _disk("then toggleboot, no such partition", _DOS, _step("scripts", "toggleboot", "/dev/sda", 'partition = "4";'),
-          code="partition-table", reason="there is no such partition; stock calls it a success", **_DOS_CASE),
+    _dos("then toggleboot", _DOS, _step("scripts", "toggleboot", "/dev/sda", 'partition = "2";')),
+    _dos("then toggleboot, no such partition", _DOS, _step("scripts", "toggleboot", "/dev/sda", 'partition = "4";'),
+          code="partition-table", reason="there is no such partition; stock calls it a success"),
     Case("toggleboot", "GPT", _step("scripts", "toggleboot", "/dev/mmcblk0", 'partition = "2";'), stock=Stock.REFUSED,
          code="partition-table", differs=(BOOT,), reason=EARLIER),
 )  # fmt: skip
 
 
-def _format(name: str, device: str, properties: str, **rest: object) -> Case:
+def _format(name: str, device: str, properties: str, **rest: Rest) -> Case:
     text = _step("partitions", "diskformat", device, properties) + images(image())
-    return Case("diskformat", name, text, **rest)  # type: ignore[arg-type]
+    return Case("diskformat", name, text, **rest)
 
 
 _UNIQUE: Final = 'fs-uuid = [ "{}" ];'

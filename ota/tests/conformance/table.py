@@ -14,7 +14,16 @@ from ota.tests.conformance.variables import VARIABLES
 from ota.tests.conformance.versions import VERSIONS
 from ota.tests.conformance.writers import WRITERS
 
-CASES: Final[tuple[Case, ...]] = (*SEARCH, *VERSIONS, *ATTRIBUTES, *ORDER, *VARIABLES, *WRITERS, *STEPS, *GENERATED)
+CASES: Final[tuple[Case, ...]] = (
+    *SEARCH,
+    *VERSIONS,
+    *ATTRIBUTES,
+    *ORDER,
+    *VARIABLES,
+    *WRITERS,
+    *STEPS,
+    *GENERATED,
+)
 
 
 def needs_reason(case: Case) -> bool:

@@ -12,7 +12,16 @@ from typing import Final
 
 from ota.tests.conformance.attributes import encrypted
 from ota.tests.conformance.case import (
-    BOOT, DATA, DISK, FOLDER, TEXT, Case, Stock, image, images, in_json, noise,
+    BOOT,
+    DATA,
+    FOLDER,
+    TEXT,
+    Case,
+    Rest,
+    Stock,
+    image,
+    images,
+    in_json,
 )  # fmt: skip
 
 EARLIER: Final = "refused before the first write; stock finds out half way"
@@ -27,9 +36,9 @@ def files(*elements: str) -> str:
     return f"files: ( {', '.join(elements)} );"
 
 
-def _file(name: str, more: str, data: bytes = DATA, **rest: object) -> Case:
+def _file(name: str, more: str, data: bytes = DATA, **rest: Rest) -> Case:
     rest = {"changes": (FOLDER,), **rest}
-    return Case("rawfile", name, files(entry("rawfile", more)), {"a": data}, **rest)  # type: ignore[arg-type]
+    return Case("rawfile", name, files(entry("rawfile", more)), {"a": data}, **rest)
 
 
 def _on(node: str, system: str, path: str = "/etc/new") -> str:
@@ -101,7 +110,8 @@ def tar(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
     with tarfile.open(fileobj=made, mode="w", format=form) as archive:
         for member in members:
             info = tarfile.TarInfo(member.name)
-            info.size, info.type, info.mode, info.linkname = len(member.data), member.kind, member.mode, member.link
+            info.size, info.type = len(member.data), member.kind
+            info.mode, info.linkname = member.mode, member.link
             info.uid, info.gid, info.mtime = 123, 456, 1_000_000_000
             info.pax_headers = dict(member.pax)
             archive.addfile(info, io.BytesIO(member.data))
@@ -129,10 +139,10 @@ def cpio(*members: tuple[str, bytes]) -> bytes:
     return b"".join([*pieces, *one("TRAILER!!!", b"", 0)])
 
 
-def _archive(name: str, data: bytes, more: str = "", path: str = "/mnt", **rest: object) -> Case:
+def _archive(name: str, data: bytes, more: str = "", path: str = "/mnt", **rest: Rest) -> Case:
     rest = {"changes": (FOLDER,), **rest}
     text = images(entry("archive", f'path = "{path}"; {more}'))
-    return Case("archive", name, text, {"a": data}, **rest)  # type: ignore[arg-type]
+    return Case("archive", name, text, {"a": data}, **rest)
 
 
 _ESCAPE: Final = "it leads out of the folder"
@@ -190,14 +200,14 @@ _DELTA: Final = delta((0, 100_000), DATA[:5000], (1_000_000, 50_000), (200_000, 
 _BASE: Final = 'properties: { rdiffbase = [ "/dev/mmcblk0p2" ]; };'
 
 
-def _rdiff(name: str, data: bytes, more: str = _BASE, **rest: object) -> Case:
+def _rdiff(name: str, data: bytes, more: str = _BASE, **rest: Rest) -> Case:
     text = images(entry("rdiff_image", f'device = "/dev/mmcblk0p3"; {more}'))
-    return Case("rdiff_image", name, text, {"a": data}, **rest)  # type: ignore[arg-type]
+    return Case("rdiff_image", name, text, {"a": data}, **rest)
 
 
-def _rdiff_file(name: str, data: bytes, more: str, **rest: object) -> Case:
+def _rdiff_file(name: str, data: bytes, more: str, **rest: Rest) -> Case:
     rest = {"changes": (FOLDER,), **rest}
-    return Case("rdiff_file", name, files(entry("rdiff_file", more)), {"a": data}, **rest)  # type: ignore[arg-type]
+    return Case("rdiff_file", name, files(entry("rdiff_file", more)), {"a": data}, **rest)
 
 
 _CONF: Final = delta((0, 6), b"false\n")  # "old = true\n" -> "old = false\n"
@@ -229,4 +239,3 @@ _RDIFF: Final = (
 _JSON: Final = (_RAWFILES[0], _RAWFILES[7], _ARCHIVES[1], _RDIFF[0], _RDIFF[12])
 
 WRITERS: Final = (*_RAW, *_RAWFILES, *_ARCHIVES, *_RDIFF, *map(in_json, _JSON))
-assert DISK and noise
