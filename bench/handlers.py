@@ -245,7 +245,12 @@ CASES: Final = (
         'type = "rdiff_image"; device = "{device}"; properties: {{ rdiffbase = "{other}"; }};',
     ),
     Case("rdiff_file", make_delta, "files", 'type = "rdiff_file"; path = "{folder}/base";'),
-    Case("executor", make_plain, "images", 'type = "executor"; properties: {{ cmd = "/bin/cat"; parms = ">/dev/null"; }};'),
+    Case(
+        "executor",
+        make_plain,
+        "images",
+        'type = "executor"; properties: {{ cmd = "/bin/cat"; parms = ">/dev/null"; }};',
+    ),
     Case("dummy", make_plain, "images", 'type = "dummy";'),
     Case("shellscript", make_script, "scripts", 'type = "shellscript";'),
     Case("bootloader", make_plain, "images", 'type = "bootloader";', refused=True),
