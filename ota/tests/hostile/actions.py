@@ -44,11 +44,6 @@ _SCRIPTS: Final = (
         Stock.REFUSES,
     ),
     _script("a script that leaves another behind and fails", "sleep 100 & exit 1", Stock.REFUSES),
-    _script(
-        "a script that leaves one in a session of its own and fails",
-        "setsid sleep 100 & exit 1",
-        Stock.REFUSES,
-    ),
     _script("a script that ends its whole group", "kill -9 0", Stock.CRASHES),
     _script("a script that ends by a signal", "kill -SEGV $$", Stock.REFUSES),
     _script("a script that waits for its input", "read line || exit 1", Stock.REFUSES),
@@ -78,7 +73,7 @@ _SCRIPTS: Final = (
             **{"a; touch evil; cd mnt; cd other; touch evil": b"#!/bin/sh\nexit 1\n", "b": PAYLOAD},
         ),
         "script-failed",
-        Stock.REFUSES,
+        Stock.INSTALLS,
         When.MARKED,
         _TRIED,
     ),
@@ -179,35 +174,51 @@ _KEPT: Final = (
 )
 
 
+# The kernel's own names of the disk's partitions: the nodes that a device's /dev has beside.
+_NODES: Final = (
+    "disk=/sys/dev/block/$((0x$(stat -c %t /dev/mmcblk0))):$((0x$(stat -c %T /dev/mmcblk0))); "
+    "for part in $disk/loop*p*; do mknod /dev/${part##*/} b $(tr : ' ' < $part/dev); done; "
+)
+
+
 def _disk(name: str, text: str, code: str, stock: Stock, prepare: str = "") -> Case:
     return Case(name, package(text), code, stock, prepare=prepare)
 
 
 _TABLES: Final = (
     _disk(
-        "a table without the running slot", _table('"size=4M", "name=all"'), "partition-in-use", Stock.RUNNING
+        "a table without the running slot",
+        _table('"size=4M", "name=all"'),
+        "partition-in-use",
+        Stock.INSTALLS,
     ),
     _disk(
         "a table that cuts the running slot",
         _table(_KEPT[0], _KEPT[1].replace("4M", "2M"), *_KEPT[2:]),
         "partition-in-use",
-        Stock.OUTSIDE,
+        Stock.INSTALLS,
     ),
     _disk(
         "a table that moves the running slot",
         _table(_KEPT[0].replace("2M", "1M"), _KEPT[1].replace("6144", "4096"), *_KEPT[2:]),
         "partition-in-use",
-        Stock.OUTSIDE,
+        Stock.INSTALLS,
     ),
     _disk(
-        "a table without a mounted partition", _table(*_KEPT[:3]), "partition-in-use", Stock.OUTSIDE, _MOUNTED
+        "a table without a mounted partition", _table(*_KEPT[:3]), "partition-in-use", Stock.REFUSES, _MOUNTED
     ),
-    _disk("a table of another kind", _table(_KEPT[0], label="dos"), "partition-in-use", Stock.OUTSIDE),
+    _disk(
+        "a table of another kind",
+        _table('"start=2048", "size=2M", "type=0x83"', label="dos"),
+        "partition-in-use",
+        Stock.INSTALLS,
+    ),
     _disk(
         "a table that formats the running slot",
         _table(_KEPT[0], f'{_KEPT[1]}, "fstype=ext4", "force=true"', *_KEPT[2:]),
         "partition-in-use",
         Stock.RUNNING,
+        _NODES,
     ),
     _disk(
         "partitions that overlap",
@@ -219,7 +230,7 @@ _TABLES: Final = (
         "a partition larger than the disk",
         _table(*_KEPT[:3], '"start=22528", "size=1G"'),
         "partition-table",
-        Stock.REFUSES,
+        Stock.INSTALLS,
     ),
     _disk(
         "a partition that begins behind the disk",
@@ -238,7 +249,7 @@ _TABLES: Final = (
         "a partition with a key that nobody knows",
         _table(*_KEPT[:3], '"colour=red"'),
         "description-content",
-        Stock.REFUSES,
+        Stock.INSTALLS,
     ),
     _disk(
         "partition number 0",
@@ -256,7 +267,7 @@ _TABLES: Final = (
         "a table with lines for sfdisk in a name",
         _table(*_KEPT[:3], '"size=1M", "name=x\\nlabel: dos"'),
         "description-content",
-        Stock.REFUSES,
+        Stock.INSTALLS,
     ),
     _disk(
         "a table for a disk that is not there",
@@ -291,14 +302,15 @@ _DISKS: Final = (
     _disk(
         "formatting the disk that the running slot lies on",
         _format(DISK, _EXT4),
-        "slot-running",
+        "partition-in-use",
         Stock.RUNNING,
     ),
     _disk(
         "an image for the partition named as the running slot",
         image('volume = "rootfs-a";', kind="gptpart", device=DISK),
         "slot-running",
-        Stock.RUNNING,
+        Stock.REFUSES,
+        _NODES,
     ),
     _disk(
         "an image for a partition name that is not there",
@@ -316,20 +328,22 @@ _DISKS: Final = (
         "swapping a partition name that is not there",
         _after("gptswap", 'swap-0 = [ "rootfs-a", "none" ];'),
         "partition-missing",
-        Stock.SPOILS,
+        Stock.INSTALLS,
     ),
     _disk(
         "swapping one partition name",
         _after("gptswap", 'swap-0 = [ "rootfs-a" ];'),
         "description-content",
-        Stock.SPOILS,
+        Stock.INSTALLS,
     ),
     _disk("a boot flag on a GPT", _after("toggleboot", 'partition = "1";'), "partition-table", Stock.SPOILS),
-    _disk(
+    Case(
         "reading back another digest than is there",
-        _after("readback", f'sha256 = "{"0" * 64}"; size = "4096"; type = "preinst";', RUNNING),
+        package(_after("readback", f'sha256 = "{"0" * 64}"; size = "4096";', RUNNING)),
         "result-mismatch",
         Stock.SPOILS,
+        When.SPOILT,
+        _LAST,
     ),
 )
 

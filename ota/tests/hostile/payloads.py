@@ -106,11 +106,11 @@ _COMPRESSIONS: Final = (
         f'properties: {{ image-size = "{_BOMB}"; }};',
         code="slot-size",
     ),
-    *_of_each("damaged", _damaged, {"zlib": Stock.REFUSES}, code="payload-format"),
+    *_of_each("damaged", _damaged, {"zstd": Stock.SPOILS}, code="payload-format"),
     *_of_each(
         "cut short",
         lambda word: _COMPRESS[word](PAYLOAD)[:-9],
-        {"zlib": Stock.SPOILS},
+        {"zlib": Stock.INSTALLS, "zstd": Stock.NOTHING},
         code="payload-format",
     ),
     *_of_each(
@@ -119,7 +119,9 @@ _COMPRESSIONS: Final = (
         {"zlib": Stock.INSTALLS},
         code="payload-format",
     ),
-    *_of_each("empty", lambda word: b"", {}, code="payload-format"),
+    *_of_each(
+        "empty", lambda word: b"", {"zlib": Stock.NOTHING, "zstd": Stock.NOTHING}, code="payload-format"
+    ),
     *_of_each("not compressed at all", lambda word: PAYLOAD, {}, code="payload-format"),
     *_of_each(
         "compressed twice, and told to hold a small image",
@@ -130,13 +132,13 @@ _COMPRESSIONS: Final = (
         when=When.SPOILT,
         late=_STREAMED,
     ),
-    Case("zstd: a window of 1 GiB", _packed("zstd", _window_zstd), "payload-format", Stock.INSTALLS),
+    Case("zstd: a window of 1 GiB", _packed("zstd", _window_zstd), "payload-format", Stock.REFUSES),
     Case("xz: a dictionary of 3 GiB", _packed("xz", _window_xz), "payload-format", Stock.REFUSES),
     Case(
         "zlib: damaged behind the first MiB",
         _packed("zlib", lambda: gzip.compress(bytes(3 << 20) + PAYLOAD)[:-9]),
         "payload-format",
-        Stock.SPOILS,
+        Stock.INSTALLS,
         When.SPOILT,
         _STREAMED,
     ),
@@ -159,12 +161,12 @@ _SECRETS: Final = (
         "digest-missing",
         Stock.REFUSES,
     ),
-    Case("a wrong sha256", package(image().replace("@a", "0" * 64)), "digest-mismatch", Stock.SPOILS),
+    Case("a wrong sha256", package(image().replace("@a", "0" * 64)), "digest-mismatch", Stock.REFUSES),
     Case(
         "one file with two sha256",
         package(f"images: ( {raw()}, {raw('offset = 65536;').replace('@a', '1' * 64)} );"),
         "description-content",
-        Stock.SPOILS,
+        Stock.REFUSES,
     ),
     Case(
         "encrypted, on a device without key",
@@ -183,7 +185,7 @@ _SECRETS: Final = (
         "encrypted with another key and compressed",
         package(image(f'{_ENCRYPTED} compressed = "zlib";'), a=PAYLOAD[:4096]),
         "payload-format",
-        Stock.SPOILS,
+        Stock.REFUSES,
         key=True,
     ),
     Case(
@@ -229,21 +231,21 @@ def _delta(name: str, delta: bytes, code: str, stock: Stock, when: When = When.F
 
 _DELTAS: Final = (
     _delta("no delta at all", PAYLOAD, "delta-format", Stock.REFUSES),
-    _delta("an empty delta", b"", "delta-format", Stock.REFUSES),
-    _delta("cut in a literal", _GOOD[:-500], "delta-format", Stock.SPOILS),
-    _delta("without its end", _GOOD[:-1], "delta-format", Stock.SPOILS),
+    _delta("an empty delta", b"", "delta-format", Stock.NOTHING),
+    _delta("cut in a literal", _GOOD[:-500], "delta-format", Stock.INSTALLS),
+    _delta("without its end", _GOOD[:-1], "delta-format", Stock.INSTALLS),
     _delta(
         "a command that does not exist",
         _MAGIC + _literal(PAYLOAD) + b"\xaa" + _END,
         "delta-format",
-        Stock.SPOILS,
+        Stock.REFUSES,
     ),
-    _delta("more behind its end", _GOOD + _GOOD, "delta-format", Stock.INSTALLS),
+    _delta("more behind its end", _GOOD + _GOOD, "delta-format", Stock.SPOILS),
     _delta(
         "a copy from behind the base",
         _MAGIC + _literal(PAYLOAD) + _copy(1 << 40, 4096) + _END,
         "delta-base",
-        Stock.SPOILS,
+        Stock.REFUSES,
     ),
     _delta(
         "a copy from a negative position",
@@ -251,13 +253,13 @@ _DELTAS: Final = (
         "delta-base",
         Stock.REFUSES,
     ),
-    _delta("a copy of 2^63 bytes", _MAGIC + _copy(0, 1 << 63) + _END, "delta-base", Stock.SPOILS),
+    _delta("a copy of 2^63 bytes", _MAGIC + _copy(0, 1 << 63) + _END, "delta-base", Stock.REFUSES),
     _delta("a copy of no bytes", _MAGIC + _copy(0, 0) + _END, "delta-format", Stock.REFUSES),
     _delta(
         "a literal of 2^62 bytes",
         _MAGIC + b"\x44" + (1 << 62).to_bytes(8, "big") + PAYLOAD,
         "delta-format",
-        Stock.SPOILS,
+        Stock.INSTALLS,
     ),
     _delta(
         "a result larger than the slot", _MAGIC + _copy(0, SLOT_SIZE) * 2 + _END, "slot-size", Stock.SPOILS
@@ -342,18 +344,18 @@ def _chunked(name: str, header: bytes, code: str, stock: Stock, more: str = _URL
 _FINE: Final = _header((1000, 1000), (2000, 2000))
 
 _HEADERS: Final = (
-    _chunked("no zchunk header", PAYLOAD, "header-format", Stock.REFUSES),
-    _chunked("a header that is cut", _FINE[:-20], "header-format", Stock.REFUSES),
-    _chunked("a damaged header", _FINE[:-20] + b"\xff" + _FINE[-19:], "header-format", Stock.REFUSES),
+    _chunked("no zchunk header", PAYLOAD, "header-format", Stock.NOTHING),
+    _chunked("a header that is cut", _FINE[:-20], "header-format", Stock.NOTHING),
+    _chunked("a damaged header", _FINE[:-20] + b"\xff" + _FINE[-19:], "header-format", Stock.NOTHING),
     _chunked("a count of 2^60 chunks", _header((1000, 1000), count=1 << 60), "header-format", Stock.REFUSES),
     _chunked(
         "a count of more chunks than follow", _header((1000, 1000), count=9), "header-format", Stock.REFUSES
     ),
-    _chunked("no chunk, not even the dictionary's", _header(count=0), "header-format", Stock.REFUSES),
+    _chunked("no chunk, not even the dictionary's", _header(count=0), "header-format", Stock.NOTHING),
     _chunked(
-        "an index larger than the header", _header((9, 9), index_size=1 << 40), "header-format", Stock.REFUSES
+        "an index larger than the header", _header((9, 9), index_size=1 << 40), "header-format", Stock.NOTHING
     ),
-    _chunked("an integer of 20 bytes", _header((1 << 139, 9)), "header-format", Stock.REFUSES),
+    _chunked("an integer of 20 bytes", _header((1 << 139, 9)), "header-format", Stock.NOTHING),
     _chunked(
         "a chunk of 2^62 bytes", _header((1000, 1 << 62), (1000, 1 << 62)), "header-format", Stock.REFUSES
     ),
@@ -369,7 +371,7 @@ _HEADERS: Final = (
     _chunked("an image of many TiB", _header(*[(9, 60 << 20)] * 100_000), "slot-size", Stock.REFUSES),
     _chunked("digests of coded bytes only", _header((9, 9), flags=0), "header-unsupported", Stock.REFUSES),
     _chunked("SHA-1 digests", _header((9, 9), flags=0, hash_type=0), "header-unsupported", Stock.REFUSES),
-    _chunked("flags that nobody knows", _header((9, 9), flags=0x404), "header-unsupported", Stock.REFUSES),
+    _chunked("flags that nobody knows", _header((9, 9), flags=0x404), "header-unsupported", Stock.NOTHING),
     _chunked(
         "no url", _FINE, "description-content", Stock.REFUSES, 'chain = "raw"; source = "/dev/mmcblk0p2";'
     ),

@@ -89,7 +89,7 @@ _RUNNING: Final = (
             )
         ),
         "slot-running",
-        Stock.REFUSES,
+        Stock.NOTHING,
     ),
     Case(
         "an rdiff delta to the running slot",
@@ -170,7 +170,7 @@ _PLACES: Final = (
         "a device that is a named pipe",
         package(image(device="/srv/pipe")),
         "slot-unreadable",
-        Stock.HANGS,
+        Stock.NOTHING,
         prepare="mkfifo /srv/pipe",
     ),
     Case(
@@ -201,9 +201,9 @@ _NAMES: Final = (
         )
         for name, code, stock in (
             ("../evil", "member-name", Stock.INSTALLS),
-            ("/mnt/other/evil", "member-name", Stock.INSTALLS),
-            ("folder/file", "member-name", Stock.INSTALLS),
-            ("..", "member-name", Stock.INSTALLS),
+            ("/mnt/other/evil", "member-name", Stock.REFUSES),
+            ("folder/file", "member-name", Stock.REFUSES),
+            ("..", "member-name", Stock.REFUSES),
         )
     ),
     Case(
@@ -290,11 +290,11 @@ _VARIABLES: Final = (
         Stock.NOTHING,
     ),
     Case(
-        "an eMMC's boot partition on no eMMC",
+        "an eMMC's boot partition that is none",
         package(
             f'images: ( {raw()} ); scripts: ( {{ type = "emmc_boot"; device = "{DISK}"; data = "0"; }} );'
         ),
-        "emmc-register",
+        "description-content",
         Stock.REFUSES,
     ),
 )

@@ -36,7 +36,7 @@ _COUNTED: Final = f"""
 eval "$1"; shift
 look() {{ cut -d" " -f5 /proc/self/mountinfo; cat /sys/block/loop*/loop/backing_file | grep ^/srv; }}
 look > /srv/before
-({_LIMITS}; exec "$@")
+({_LIMITS}; trap "" XFSZ; exec "$@")
 status=$?
 look | diff /srv/before - | grep "^>" > /srv/left
 rm /srv/before
@@ -157,7 +157,11 @@ def _run(
 
 
 def _left(folder: Path) -> str:
-    lines = (folder / "left").read_text().splitlines() if (folder / "left").exists() else []
-    lines += [str(path) for path in (folder / "tmp").iterdir()]
-    lines += [str(path) for path in (folder / "state").iterdir() if path.name not in _KEPT]
+    told = folder / "left"
+    lines = told.read_text().splitlines() if told.exists() else []
+    for place in ("tmp", "state"):
+        files = (
+            path.relative_to(folder / place) for path in (folder / place).rglob("*") if not path.is_dir()
+        )
+        lines += [f"{place}/{path}" for path in files if path.parts[0] not in _KEPT]
     return "\n".join(lines)
