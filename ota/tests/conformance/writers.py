@@ -185,8 +185,9 @@ _ARCHIVES: Final = (
              Member("out/new", b"x")), path="/mnt/bin", code="payload-unsafe", reason=_ESCAPE),
     _archive("no such folder", _TREE, path="/mnt/a/b", stock=Stock.REFUSED, code="path-unusable", differs=(BOOT,),
              reason=EARLIER),
-    _archive("no archive", DATA, stock=Stock.REFUSED, code="payload-format"),
-    _archive("cut off", _TREE[:2000], stock=Stock.REFUSED, code="payload-format"),
+    _archive("no archive", DATA, stock=Stock.REFUSED, code="payload-format", differs=(BOOT,), reason=EARLIER),
+    _archive("cut off", _TREE[:2000], stock=Stock.REFUSED, code="payload-format", differs=(BOOT, FOLDER),
+             reason=EARLIER),
 )  # fmt: skip
 
 
