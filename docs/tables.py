@@ -13,6 +13,8 @@ from ota.errors import FAMILIES
 from ota.tests import behaviours
 from ota.tests.conformance import table
 from ota.tests.conformance.case import Case, Stock
+from ota.tests.hostile.case import When
+from ota.tests.hostile.table import GROUPS, REFUSED_FIRST
 
 
 def errors() -> list[str]:
@@ -52,10 +54,23 @@ def _afterwards(case: Case) -> str:
     return "equal" + (f" but {differs or masked}" if differs or masked else "")
 
 
+def hostile() -> list[str]:
+    """One line a package, with what the tests prove of it."""
+    count = sum(map(len, GROUPS.values()))
+    lines = [f"{count} packages, {len(REFUSED_FIRST)} of them refused before anything is written."]
+    for group, cases in GROUPS.items():
+        lines += ["", f"## {group}", "", "| package | `ota` | SWUpdate 2024.12 |", "| --- | --- | --- |"]
+        for case in cases:
+            when = "" if case.when is When.FIRST else f", {case.when}: {case.late}"
+            lines.append(f"| {case.name} | `{case.code}`{when} | {case.stock} |")
+    return lines
+
+
 PAGES: dict[Path, Callable[[], list[str]]] = {
     ROOT / "README.md": errors,
     ROOT / "docs/servers.md": servers,
     ROOT / "docs/conformance.md": conformance,
+    ROOT / "docs/hostile.md": hostile,
 }
 
 

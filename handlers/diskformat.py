@@ -7,10 +7,10 @@ makes it anew.
 from __future__ import annotations
 
 from ota.device import Device
-from ota.errors import UpdateError
+from ota.errors import DeviceError, UpdateError
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
-from ota.io import filesystems
+from ota.io import disks, filesystems
 from ota.io.target import Target
 from ota.job import Job, Payload
 
@@ -27,6 +27,9 @@ def diskformat(entry: Entry, payload: Payload, device: Device, description: Desc
     if not force and filesystems.is_there(wanted, filesystems.find(place.path)):
         return Job()
     place = device.writable(entry.device)
+    if used := disks.in_use(place.path, [device.path(device.config.running)]):
+        what = next(iter(used.values())).what
+        raise DeviceError("partition-in-use", f"{place.path} would be formatted", found=f"in use by {what}")
 
     def check() -> None:
         filesystems.require(wanted)

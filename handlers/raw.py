@@ -8,9 +8,10 @@ from __future__ import annotations
 from ota.device import Device
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
+from ota.io import emmc
 from ota.io.readers import blocks
 from ota.io.target import Target
-from ota.job import Job, Payload, Span, plain
+from ota.job import Job, Payload, Span, plain, prove_start
 from ota.sync import stream
 
 
@@ -23,11 +24,14 @@ def raw(entry: Entry, payload: Payload, device: Device, description: Description
     size = image.size or 0
 
     def check() -> None:
-        Target(place.path, writable=True).close()
+        prove_start(entry, payload, device)
+        with emmc.unlocked(place.path):
+            Target(place.path, writable=True).close()
 
     def run() -> Cost:
         plain_blocks = blocks(plain(entry, payload, device))
-        return device.write_image(place, entry.offset, plain_blocks, image, description.version)
+        with emmc.unlocked(place.path):
+            return device.write_image(place, entry.offset, plain_blocks, image, description.version)
 
     stop = None if image.size is None else entry.offset + image.size
     writes = (Span(place.path, entry.offset, stop),)

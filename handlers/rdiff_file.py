@@ -7,19 +7,24 @@ Attributes and properties as of `rawfile`, but for `atomic-install` (swupdate: d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ota import files, filesystem
 from ota.device import Device
 from ota.errors import DeviceError
+from ota.formats import rdiff
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
 from ota.io.target import Target
 from ota.job import Job, Payload, plain
 from ota.native import rsync
 from ota.sync import patching, stream
+
+MAX_FILE: Final = 1 << 40  # bytes; what a delta that makes more is, nobody needs to know
 
 
 def rdiff_file(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -40,15 +45,18 @@ def rdiff_file(entry: Entry, payload: Payload, device: Device, description: Desc
         patching.warn_unproved(entry, expected, image)
         if not location.may_change:
             with filesystem.opened(location, readonly=True) as root:
-                find(root)
+                path, size = find(root)
+                result = rdiff.result_size(plain(entry, payload, device), size, MAX_FILE)
+                files.check(path, result, creates=location.creates)
 
     def run() -> Cost:
         with filesystem.opened(location) as root:
             path, size = find(root)
-            written = files.replace(path, patched(path, size), image, device.progress)
+            with closing(patched(path, size)) as content:  # lets go of the base before it is unmounted
+                written = files.replace(path, content, image, device.progress)
         return Cost(patched_bytes=written, written_bytes=written, verified_bytes=written)
 
-    def patched(base: Path, size: int) -> Iterator[bytes]:
+    def patched(base: Path, size: int) -> Generator[bytes, None, None]:
         with Target(base) as source:
             yield from rsync.patch(source.fileno(), size, plain(entry, payload, device))
 

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from ota.device import Device, Place
 from ota.errors import UpdateError
+from ota.formats import rdiff
 from ota.formats.selection import Description, Entry
-from ota.interfaces import Cost
+from ota.interfaces import Cost, Reader
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload, Span, plain
 from ota.native import rsync
 from ota.sync import patching, stream
+from ota.sync.stream import Image
 
 
 def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -31,6 +33,7 @@ def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Des
     size = image.size or 0
 
     def check() -> None:
+        _foretell(plain(entry, payload, device), base_size, image, place)
         Target(place.path, writable=True).close()
         patching.warn_unproved(entry, expected, image)
         patching.prove(base.path, base_size, expected, device.progress)
@@ -43,6 +46,15 @@ def rdiff_image(entry: Entry, payload: Payload, device: Device, description: Des
 
     cost = Cost(patched_bytes=size, written_bytes=size, verified_bytes=size)
     return Job(cost, check, run, writes=(Span(place.path),))
+
+
+def _foretell(delta: Reader, base_size: int, image: Image, place: Place) -> None:
+    """Refuse a delta that is visibly damaged, or makes something else or more than there is room for."""
+    with Target(place.path) as target:
+        size = rdiff.result_size(delta, base_size, target.size)
+        Image(size, None).check_fits(target, 0, str(place.path))
+    if image.size not in (None, size):
+        raise UpdateError("result-mismatch", "the rdiff delta's result", expected=image.size, found=size)
 
 
 def _base(entry: Entry, device: Device, place: Place) -> Place:

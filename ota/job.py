@@ -15,7 +15,7 @@ from ota.device import Device
 from ota.errors import ConfigError
 from ota.formats.selection import Description, Entry, Section
 from ota.interfaces import Cost, Reader
-from ota.io.readers import Decompress
+from ota.io.readers import BLOCK, Decompress, read_full
 from ota.trust.decryption import Decrypt, Key, read_key
 
 
@@ -41,6 +41,12 @@ def plain(entry: Entry, payload: Payload, device: Device) -> Reader:
     if entry.compressed:
         reader = Decompress(reader, entry.compressed, device.config.memory, what)
     return reader
+
+
+def prove_start(entry: Entry, payload: Payload, device: Device) -> None:
+    """Refuse an artifact that cannot be decrypted or decompressed, where its first block shows that."""
+    if entry.encrypted or entry.compressed:
+        read_full(plain(entry, payload, device), BLOCK)
 
 
 def _key(entry: Entry, device: Device) -> Key:
@@ -82,6 +88,7 @@ class Job:
         run: does it, proves it, and says what it took.
         before: is called before anything is written, as a `preinst` script.
         after: is called when everything was written, as a `postinst` script.
+        switch: is called directly before the commit point: what else decides what will boot.
         failed: is called when the update failed behind `before`, as a `postfailure` script.
         close: lets go of what the others hold (connections, threads), done or not.
         memory: bytes that `run` takes at most, about, beside what is in use now.
@@ -97,6 +104,7 @@ class Job:
     run: Callable[[], Cost] = Cost
     before: Callable[[], None] = _nothing
     after: Callable[[], None] = _nothing
+    switch: Callable[[], None] = _nothing
     failed: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
     memory: int = 0

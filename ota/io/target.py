@@ -22,6 +22,8 @@ from ota.io.zeros import make_zero
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
 _WORTH_ASKING: Final = 16 * ALIGNMENT  # bytes; fewer zeros are written together with their neighbours
 
+_SYSFS_SECTOR: Final = 512  # bytes, whatever the disk's own are (Documentation/ABI/stable/sysfs-block)
+
 _Result = TypeVar("_Result")
 
 
@@ -44,6 +46,8 @@ class Target:
         flags = os.O_CLOEXEC | (os.O_RDWR | os.O_EXCL if writable else os.O_RDONLY)
         try:
             mode = path.stat().st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISDIR(mode):  # opening a pipe would wait for its other end
+                raise DeviceError("slot-unreadable", f"{path} is neither a block device nor a file")
             self._fd = os.open(path, flags if stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
         except OSError as error:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
@@ -223,6 +227,22 @@ def same_file(left: Path, right: Path) -> bool:
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
+def lies_on(path: Path) -> tuple[object, int]:
+    """What a path's bytes are part of, and where they begin in it: a partition lies on its disk."""
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path.resolve()), 0
+    if not stat.S_ISBLK(status.st_mode):
+        return (status.st_dev, status.st_ino), 0
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    sysfs = Path("/sys/dev/block", number)
+    if not (sysfs / "partition").exists():
+        return number, 0
+    disk = (sysfs.resolve().parent / "dev").read_text().strip()
+    return disk, int((sysfs / "start").read_text()) * _SYSFS_SECTOR
+
+
 def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
     """Whether a file system on this block device, or on this file through a loop device, is mounted."""
     try:
@@ -233,23 +253,19 @@ def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bo
     mounted = {line.split()[2] for line in lines}
     if stat.S_ISBLK(status.st_mode):
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" in mounted
+    return any(_line(device / "dev") in mounted for device in loops(path))
+
+
+def loops(path: Path) -> list[Path]:
+    """The loop devices over a file, as folders of sysfs."""
     backing = str(path.resolve())
-    return any(
-        _number(device) in mounted for device in Path("/sys/block").glob("loop*") if _file(device) == backing
-    )
+    devices = Path("/sys/block").glob("loop*")
+    return [device for device in devices if _line(device / "loop/backing_file") == backing]
 
 
-def _number(device: Path) -> str | None:
-    """Major and minor of a device in /sys/block; None where it is gone meanwhile."""
+def _line(attribute: Path) -> str | None:
+    """What sysfs says; None where it is not there, or goes at this moment."""
     try:
-        return (device / "dev").read_text().strip()
-    except OSError:
-        return None
-
-
-def _file(loop: Path) -> str | None:
-    """The file behind a loop device; None where it has none, or none any more."""
-    try:
-        return (loop / "loop/backing_file").read_text().rstrip("\n")
+        return attribute.read_text().rstrip("\n")
     except OSError:
         return None

@@ -89,7 +89,11 @@ class Device:
     def _printed(self, config: str) -> dict[str, object]:
         (self.folder / "look.config").write_text(config)
         command: list[str | Path] = ["fw_printenv", "-c", self.folder / "look.config"]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        lines = (
+            subprocess.run(command, check=True, capture_output=True)
+            .stdout.decode(errors="replace")
+            .splitlines()
+        )
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     def _nodes(self) -> dict[str, Path]:

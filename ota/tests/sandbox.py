@@ -83,6 +83,7 @@ def run(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        start_new_session=True,  # what ends its whole process group does not end ours
         env={"PATH": os.environ["PATH"], "TMPDIR": str(HOME / "tmp"), **environment},
     )
     try:

@@ -276,6 +276,14 @@ def test_a_full_disk_is_reported(world: World) -> None:
         subprocess.run(["umount", small], check=True)
 
 
+def test_what_is_not_compressed_as_it_says_is_refused_before_anything_is_written(world: World) -> None:
+    entry = world.raw_entry(world.v1).replace("type =", 'compressed = "zlib"; type =')
+    is_untouched = world.untouched()
+    outcome = world.ota("install", world.make_package(world.description(entry), world.v1))
+    assert outcome.code == "payload-format"
+    assert is_untouched()  # the boot environment too
+
+
 def test_an_unknown_configuration_key_is_named(world: World) -> None:
     world.write_config(limits="limits.memroy = '64M'")
     outcome = check(world, good(world), "config-key")

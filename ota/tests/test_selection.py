@@ -671,6 +671,30 @@ def test_a_pattern_that_posix_and_python_read_differently_is_refused(pattern: st
     assert caught.value.code == "description-content"
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "((((((1?){99}){99}){99}){99}){99}){99}2",
+        "(((a+)+)+)+b",
+        "(a|b{99}){99}",
+        "a{99999}",
+        "a{" + "9" * 5000 + "}",
+        "(" * 5000 + ")" * 5000,
+    ],
+)
+def test_a_pattern_that_would_take_ages_is_refused_at_once(pattern: str) -> None:
+    with pytest.raises(UpdateError) as caught:
+        hardware.check(for_hardware("#RE:" + pattern).hardware, "board", "1.0")
+    assert caught.value.code == "description-content"
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^1(\.[0-9]+)*$", r"^([0-9]{1,3}\.){1,3}[0-9]{1,3}$", r"^v?(1(\.(0)?)?)?$"]
+)
+def test_repetitions_in_one_another_are_read_as_long_as_they_are_few(pattern: str) -> None:
+    hardware.check(for_hardware("#RE:" + pattern).hardware, "board", "1.0")
+
+
 def outcome_of(tree: description.Tree) -> None:
     try:
         found = select(tree, "board", Selection("stable", "rev-c"))

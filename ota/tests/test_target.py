@@ -144,6 +144,13 @@ def test_a_missing_one_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "slot-unreadable"
 
 
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DeviceError, match="neither a block device nor a file"):
+            Target(path)
+
+
 def test_the_same_slot_is_recognised_by_any_name(slot: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(slot)

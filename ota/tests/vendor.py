@@ -26,8 +26,7 @@ class Vendor:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / "sw-description").write_text(description)
-        self._openssl(f"cms -sign -in {folder}/sw-description -out {folder}/sw-description.sig -binary"
-                      f" -signer {self.certificate} -inkey {self.key} -outform DER -nosmimecap")  # fmt: skip
+        (folder / "sw-description.sig").write_bytes(self.sign(description.encode()))
         for name, data in members.items():
             (folder / name).write_bytes(data)
         names = ["sw-description", "sw-description.sig", *members]
@@ -40,6 +39,14 @@ class Vendor:
         )
         package.write_bytes(packed.stdout)
         return package
+
+    def sign(self, description: bytes) -> bytes:
+        """The signature of a sw-description."""
+        text, signature = self._workplace.with_name("signed"), self._workplace.with_name("signature")
+        text.write_bytes(description)
+        self._openssl(f"cms -sign -in {text} -out {signature} -binary"
+                      f" -signer {self.certificate} -inkey {self.key} -outform DER -nosmimecap")  # fmt: skip
+        return signature.read_bytes()
 
     def _openssl(self, arguments: str) -> None:
         subprocess.run([self._tool("openssl"), *arguments.split()], check=True, capture_output=True)
