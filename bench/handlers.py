@@ -39,6 +39,8 @@ IMAGES: Final = lab.BUILD / "images/bench"
 SIZE: Final = 1 << 30  # bytes of payload
 SLOT: Final = SIZE + (64 << 20)
 
+ZEROS: Final = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14"  # sha256 of 1 GiB of zeros
+
 MAX_RSS: Final = 64e6  # bytes
 MAX_CPU_TO_STOCK: Final = 1.5
 
@@ -121,7 +123,9 @@ def pack(device: Lab, case: Case, member: Path) -> Path:
     """A signed package of one entry."""
     with member.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    entry = case.entry.format(device=device.slots[1], other=device.slots[0], folder=device.folder / "target")
+    entry = case.entry.format(
+        device=device.slots[1], other=device.slots[0], folder=device.folder / "target", zeros=ZEROS
+    )
     data = f'filename = "{member.name}"; sha256 = "{digest}"; ' if member.stat().st_size else ""
     text = (
         'software = { version = "1"; hardware-compatibility: [ "1.0" ]; stable = { copy-b = { '
@@ -241,7 +245,12 @@ CASES: Final = (
         'type = "rdiff_image"; device = "{device}"; properties: {{ rdiffbase = "{other}"; }};',
     ),
     Case("rdiff_file", make_delta, "files", 'type = "rdiff_file"; path = "{folder}/base";'),
-    Case("executor", make_plain, "images", 'type = "executor"; properties: {{ cmd = "cat >/dev/null"; }};'),
+    Case(
+        "executor",
+        make_plain,
+        "images",
+        'type = "executor"; properties: {{ cmd = "/bin/cat"; parms = ">/dev/null"; }};',
+    ),
     Case("dummy", make_plain, "images", 'type = "dummy";'),
     Case("shellscript", make_script, "scripts", 'type = "shellscript";'),
     Case("bootloader", make_plain, "images", 'type = "bootloader";', refused=True),
@@ -255,7 +264,7 @@ CASES: Final = (
         "readback",
         make_nothing,
         "scripts",
-        'type = "readback"; device = "{device}"; properties: {{ sha256 = "%s"; size = "1073741824"; }};',
+        'type = "readback"; device = "{device}"; properties: {{ sha256 = "{zeros}"; size = "1073741824"; }};',
     ),
 )
 

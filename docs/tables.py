@@ -47,12 +47,11 @@ def conformance() -> list[str]:
 
 
 def _afterwards(case: Case) -> str:
-    if case.differs:
-        return f"other {', '.join(case.differs)}"
+    differs = ", ".join(f"`{part}`" for part in case.differs)
     if case.code is not None and case.stock is not Stock.REFUSED:
-        return "ours untouched"
-    masked = [f"{device} {start}-{stop - 1}" for device, start, stop in case.masks]
-    return "equal" + (f" but bytes {', '.join(masked)}" if masked else "")
+        return f"ours untouched but {differs}" if differs else "ours untouched"
+    masked = ", ".join(dict.fromkeys(what for *_, what in case.masks))
+    return "equal" + (f" but {differs or masked}" if differs or masked else "")
 
 
 def hostile() -> list[str]:

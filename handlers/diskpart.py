@@ -1,7 +1,8 @@
 """`diskpart`: the disk `device` gets the partitions that the properties say, if it has not got them yet.
 
 Properties: see `ota.layout`. Partitions that they do not name are removed. Where the table is written, every
-partition with an `fstype` is formatted; else those that have no such file system yet, or `force`.
+partition with an `fstype` is formatted, after a power cut by the next try; else those that have no such file
+system yet, or `force`.
 
 What is in use is not harmed: without `noinuse` the table of a disk in use is not written; with it, what is in
 use keeps its number, its place and its UUID, and does not become smaller.
@@ -19,7 +20,7 @@ from ota.errors import DeviceError
 from ota.formats.partition_table import DOS, GPT, Partition, Table, same
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
-from ota.io import disks, filesystems, partitions, program
+from ota.io import disks, durable, filesystems, partitions, program
 from ota.io.disks import Extent, Use
 from ota.io.target import Target, same_file
 from ota.job import Job, Payload
@@ -27,6 +28,7 @@ from ota.layout import Layout
 
 # The GPT's own entry of a DOS table beside it: start, size, type, as SWUpdate makes it.
 _PROTECTIVE: Final = (1, 33, "ee")
+_EXTENDED: Final = ("05", "0f", "85")
 
 
 def diskpart(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
@@ -38,19 +40,23 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
     new = partitions.foresee(disk, layout.label, layout.wishes, old)
     differs = not same(old, new)
     beside = _beside(disk, old, new, layout.hybrid)
+    unfinished = device.config.state_dir / f"diskpart-{str(disk.resolve()).replace('/', '-')}"
+    anew = differs or unfinished.exists()
     used = disks.in_use(disk, [device.path(device.config.running)])
     if differs or beside:
         _refuse_moved(disk, old, new, used, layout)
-    _refuse_formatted(disk, differs, layout, used)
+    _refuse_formatted(disk, anew, layout, used)
 
     def check() -> None:
+        disks.check_writable(disk)
         program.require("partx", disks.PACKAGE)
         for step in layout.formats:
             filesystems.require(step.wanted)
-        partitions.check_writable(disk)
 
     def run() -> Cost:
         _forget(disk, device, new, layout)
+        if anew and layout.formats:
+            durable.replace(unfinished, b"")
         if differs:
             partitions.write(disk, new, lock=layout.lock)
         if beside:
@@ -58,7 +64,8 @@ def diskpart(entry: Entry, payload: Payload, device: Device, description: Descri
         disks.tell(disk, _extents(new))
         for step in layout.formats:
             node = disks.node(disk, step.number)
-            filesystems.make(node, step.wanted, force=differs or step.force)
+            filesystems.make(node, step.wanted, force=anew or step.force)
+        durable.remove(unfinished)
         return Cost()
 
     return Job(check=check, run=run, changes=(disk,) if differs or layout.formats else ())
@@ -106,12 +113,12 @@ def _refuse_moved(disk: Path, old: Table | None, new: Table, used: Mapping[int, 
             )
 
 
-def _refuse_formatted(disk: Path, differs: bool, layout: Layout, used: Mapping[int, Use]) -> None:
+def _refuse_formatted(disk: Path, anew: bool, layout: Layout, used: Mapping[int, Use]) -> None:
     for step in layout.formats:
         if step.number not in used:
             continue
         found = filesystems.find(disks.node(disk, step.number))
-        if differs or step.force or not filesystems.is_there(step.wanted, found):
+        if anew or step.force or not filesystems.is_there(step.wanted, found):
             raise DeviceError(
                 "partition-in-use",
                 f"{_named(step.number)} of {disk} would be formatted",
@@ -139,7 +146,11 @@ def _uuids(table: Table | None) -> dict[int, str]:
 
 
 def _extents(table: Table) -> dict[int, Extent]:
+    def size(partition: Partition) -> int:
+        is_extended = table.label == DOS and partition.type in _EXTENDED
+        return 0 if is_extended else partition.size * table.sector
+
     return {
-        partition.number: Extent(partition.start * table.sector, partition.size * table.sector)
+        partition.number: Extent(partition.start * table.sector, size(partition))
         for partition in table.partitions
     }

@@ -29,7 +29,6 @@ def executor(entry: Entry, payload: Payload, device: Device, description: Descri
             _prove_executable(command)
 
     def run() -> Cost:
-        _prove_executable(command)
         script.run(
             command,
             entry.property("parms") or "",

@@ -14,7 +14,7 @@ from ota.device import Device
 from ota.errors import DeviceError, UpdateError
 from ota.formats.partition_table import DOS, GPT, Table
 from ota.formats.selection import Description, Entry
-from ota.io import partitions
+from ota.io import disks, partitions
 from ota.job import Job, Payload
 
 
@@ -38,7 +38,7 @@ def gptswap(entry: Entry, payload: Payload, device: Device, description: Descrip
         for table in replaced:
             partitions.write(disk, table, lock=lock)
 
-    return Job(check=lambda: partitions.check_writable(disk), after=after, failed=failed)
+    return Job(check=lambda: disks.check_writable(disk), after=after, failed=failed)
 
 
 def _pairs(entry: Entry) -> list[tuple[str, ...]]:

@@ -7,7 +7,8 @@ Attributes and properties as of `rawfile`, but for `atomic-install` (swupdate: d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -51,10 +52,11 @@ def rdiff_file(entry: Entry, payload: Payload, device: Device, description: Desc
     def run() -> Cost:
         with filesystem.opened(location) as root:
             path, size = find(root)
-            written = files.replace(path, patched(path, size), image, device.progress)
+            with closing(patched(path, size)) as content:  # lets go of the base before it is unmounted
+                written = files.replace(path, content, image, device.progress)
         return Cost(patched_bytes=written, written_bytes=written, verified_bytes=written)
 
-    def patched(base: Path, size: int) -> Iterator[bytes]:
+    def patched(base: Path, size: int) -> Generator[bytes, None, None]:
         with Target(base) as source:
             yield from rsync.patch(source.fileno(), size, plain(entry, payload, device))
 

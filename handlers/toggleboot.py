@@ -11,7 +11,7 @@ from ota.device import Device
 from ota.errors import DeviceError, UpdateError
 from ota.formats.partition_table import DOS, Table
 from ota.formats.selection import Description, Entry
-from ota.io import partitions
+from ota.io import disks, partitions
 from ota.job import Job, Payload
 
 
@@ -41,4 +41,4 @@ def toggleboot(entry: Entry, payload: Payload, device: Device, description: Desc
             flagged = [partition.number for partition in table.partitions if partition.bootable]
             partitions.activate(disk, table, flagged)
 
-    return Job(check=lambda: partitions.check_writable(disk), after=after, failed=failed)
+    return Job(check=lambda: disks.check_writable(disk), after=after, failed=failed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 from ota.errors import DeviceError, OtaError
 from ota.io import program
@@ -63,4 +62,4 @@ def run_after(commands: Commands) -> None:
 def _run(command: tuple[str, ...], timeout_s: int) -> program.Ended:
     if not command:
         return program.Ended(0, "")
-    return program.run(command, timeout_s=timeout_s, folder=Path("/"))
+    return program.run(command, timeout_s=timeout_s)

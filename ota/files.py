@@ -119,7 +119,7 @@ def _temporary(path: Path) -> Iterator[BinaryIO]:
 
 
 def _write(file: BinaryIO, blocks: Iterable[bytes], path: Path, image: Image, progress: Progress) -> Image:
-    limit = _room(path.parent) if image.size is None else image.size
+    limit = _spare(path.parent) if image.size is None else image.size
     whole, size = hashlib.sha256(), 0
     for block in blocks:
         size += len(block)
@@ -193,6 +193,12 @@ def _room(folder: Path) -> int:
     """Bytes that are free where a folder lies, or will lie."""
     status = os.statvfs(nearest(folder))
     return status.f_bfree * status.f_frsize
+
+
+def _spare(folder: Path) -> int:
+    """Bytes that may be taken without knowing how many it will be: what is reserved for root stays."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 def _full(path: Path, expected: object, found: object) -> DeviceError:

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from ota import files
-from ota.device import Device
+from ota.device import Device, Place
 from ota.errors import DeviceError, UpdateError
 from ota.formats.selection import Description, Entry, Section
 from ota.io import inside, mount
 from ota.io.target import Target, is_mounted, same_file
 from ota.job import Span
 
-_PROGRAMS: Final = ("shellscript", "preinstall")  # what runs before everything else, and may do anything
+_PROGRAMS: Final = ("shellscript", "preinstall", "executor")  # they run before, and may do anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Location:
     Attributes:
         path: as the entry has it, from the root of that file system.
         device: what is mounted; None: the running system.
+        forget: notes that what a slot holds becomes unknown; it has to be called before the slot is written.
         kind: as mount(8) takes it.
         folder: where it is mounted meanwhile.
         may_change: an entry that is installed earlier may change what is there: it is looked at afterwards.
@@ -40,6 +42,7 @@ class Location:
 
     path: str
     device: Path | None
+    forget: Callable[[], None]
     kind: str
     folder: Path
     may_change: bool
@@ -75,9 +78,11 @@ def locate(entry: Entry, device: Device, description: Description) -> Location:
         raise _wrong(entry, "path", "an absolute path where no file system is mounted", path)
     if not re.fullmatch(r"[a-z0-9._-]*", entry.filesystem or ""):
         raise _wrong(entry, "filesystem", "its name", entry.filesystem)
+    place = device.find_idle(entry.device) if entry.device else None
     return Location(
         path=path,
-        device=device.find_idle(entry.device).path if entry.device else None,
+        device=place.path if place else None,
+        forget=partial(_forget, device, place),
         kind=entry.filesystem or "",
         folder=device.config.state_dir / "mnt",
         may_change=_may_change(entry, device, description),
@@ -125,6 +130,8 @@ def opened(location: Location, *, readonly: bool = False) -> Iterator[Path]:
         return
     # What is mounted elsewhere, too, is one file system: the kernel mounts it the same way or not at all.
     readonly = readonly and not is_mounted(location.device)
+    if not readonly:
+        location.forget()
     with mount.mounted(location.device, location.kind, location.folder, readonly=readonly) as root:
         yield root
 
@@ -164,6 +171,11 @@ def resolve_file(root: Path, path: str, *, follows: bool) -> Path:
     return inside.resolve(root, folder) / name
 
 
+def _forget(device: Device, place: Place | None) -> None:
+    if place and place.slot:
+        device.manifests.forget(place.slot.name)
+
+
 def _refuse_readonly(location: Location) -> None:
     there = inside.nearest(resolve_file(Path("/"), location.path, follows=location.follows))
     if os.statvfs(there).f_flag & os.ST_RDONLY:
@@ -187,11 +199,12 @@ def _may_change(entry: Entry, device: Device, description: Description) -> bool:
 def _covers(other: Entry, entry: Entry, device: Device, place: Path | None) -> bool:
     """Whether another entry writes the whole device that an entry lies on, or a folder above it."""
     its = device.find(other.device).path if other.device else None
-    if its != place and not (its and place and same_file(its, place)):
-        return False
-    if other.path is None or (place and other.filesystem is None):
-        return place is not None
-    return PurePosixPath("/", entry.path or "").is_relative_to(PurePosixPath("/", other.path))
+    if its and place and not other.filesystem:
+        # As the kernel names partitions after their disk.
+        return same_file(its, place) or str(place.resolve()).startswith(str(its.resolve()))
+    is_same = its == place or bool(its and place and same_file(its, place))
+    above = PurePosixPath("/", other.path or "")
+    return is_same and bool(other.path) and PurePosixPath("/", entry.path or "").is_relative_to(above)
 
 
 def _wrong(entry: Entry, what: str, expected: str, found: str | None) -> UpdateError:

@@ -90,8 +90,10 @@ def _given(entry: Entry) -> dict[int, dict[str, str]]:
         if name.startswith("partition-"):
             digits = name.removeprefix("partition-")
             number = int(digits) if re.fullmatch("[0-9]{1,3}", digits) else 0
-            if not 1 <= number <= MAX_NUMBER or number in given:
-                _refuse(f"{entry.label}: {name}", f"each number once, from 1 to {MAX_NUMBER}", digits)
+            if not 1 <= number <= MAX_NUMBER or number in given or not pairs:
+                _refuse(
+                    f"{entry.label}: {name}", f"each number once, from 1 to {MAX_NUMBER}, and fields", digits
+                )
             given[number] = _fields(pairs, f"{entry.label}: {name}")
     if not given:
         _refuse(entry.label, "partition-1 and so on", "no partition")

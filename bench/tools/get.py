@@ -67,8 +67,6 @@ ALL = (
     Tool("fw_printenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv-0.3.5", "0.3.5+", BACKPORTS, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     Tool("mkenvimage", "2022+", STABLE, "usr/bin/mkenvimage", ("u-boot-tools",)),
-    Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
-    Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
     Tool("cpio", "2.13+", STABLE, "bin/cpio", ("cpio",)),
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
     Tool("mmdebstrap", "1.0+", NATIVE, "usr/bin/mmdebstrap", ("mmdebstrap",),

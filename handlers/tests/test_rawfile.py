@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,7 @@ def test_a_file_goes_into_an_image_that_the_same_package_brings(world: World, pa
     with mounted(world, world.slot_b) as root:
         assert bool((root / "conf").read_bytes() == NEW)
         assert (root / "file99").exists()
+    assert world.ota("verify", "b").code == "slot-no-manifest"  # it is not the image any more
 
 
 @needs_root
@@ -192,6 +195,7 @@ def test_what_decompresses_to_more_than_there_is_room_for_leaves_the_old_file(
     bomb.write_bytes(zstandard.compress(bytes(64 << 20)))
     outcome = install(world, bomb, files=entry("rawfile", bomb, path="/conf", compressed="zstd", **ON_B))
     assert (outcome.status, outcome.code) == (4, "file-system-full")
+    assert "<=" in str(outcome.answer)  # it did not come to the last byte
     with mounted(world, world.slot_b) as root:
         assert (root / "conf").read_bytes() == b"old"
         assert sorted(os.listdir(root)) == ["conf", "lost+found"]
@@ -217,6 +221,26 @@ def test_what_a_killed_run_left_beside_is_written_over(world: World, payload: Pa
     assert install(world, payload, files=entry("rawfile", payload, path=etc / "fresh")).status == 0
     assert (etc / "conf").read_bytes() == b"old"
     assert sorted(os.listdir(etc)) == ["conf", "fresh"]
+
+
+@pytest.mark.faults
+def test_killed_at_any_moment_the_old_file_or_the_new_one_is_there(world: World, tmp_path: Path) -> None:
+    old, new, path, chance = os.urandom(8 << 20), os.urandom(8 << 20), tmp_path / "file", random.Random(5)
+    payload = tmp_path / "new"
+    payload.write_bytes(new)
+    made = package(world, payload, files=entry("rawfile", payload, path=path))
+    found = set()
+    for _ in range(40):
+        path.write_bytes(old)
+        process = world.start("install", made)
+        time.sleep(chance.uniform(0.2, 0.9))
+        process.kill()
+        process.wait()
+        found.add({old: "old", new: "new"}[path.read_bytes()])
+    assert found == {"old", "new"}
+    assert world.ota("install", made).status == 0
+    assert bool(path.read_bytes() == new)
+    assert not (tmp_path / ".otakit.new").exists()
 
 
 @pytest.mark.compat

@@ -190,8 +190,14 @@ def test_it_is_called_as_swupdate_calls_it(
     scripts.add("one", note, "preinstall", """data = "a 'b c' \\"$PRODUCT\\" $PRODUCT";""")
     outcome = scripts.world.ota("install", scripts.package())
     assert outcome.status == 0, outcome
-    assert scripts.said() == ["[a]", "[b c]", "[gate way]", "[gate]", "[way]", "/", "700", "0"]
+    assert scripts.said() == ["[a]", "[b c]", "[gate way]", "[gate]", "[way]", str(Path.cwd()), "700", "0"]
     assert caplog.messages[-2:] == ["one: info", "one: warn"]
+
+
+def test_its_name_may_be_of_several_words(scripts: Scripts) -> None:
+    scripts.add("a script; exit 1", f'echo "$1" >>{scripts.log}')
+    assert scripts.world.ota("install", scripts.package()).status == 0
+    assert scripts.said() == ["preinst", "postinst"]
 
 
 def test_scripts_of_a_package_find_each_other(scripts: Scripts) -> None:

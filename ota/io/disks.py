@@ -45,7 +45,7 @@ class Extent:
     """Where a partition lies."""
 
     start: int  # bytes
-    size: int  # bytes
+    size: int  # bytes; 0: an extended one, of which the kernel need not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,22 @@ def geometry(disk: Path) -> Geometry:
     return Geometry(sector, int((queue / "optimal_io_size").read_text()))
 
 
+def check_writable(disk: Path) -> None:
+    """Refuse a disk that is write-protected; the kernel opens it for writing all the same.
+
+    Raises:
+        DeviceError: "slot-write".
+    """
+    protected = _sysfs(_number(disk)) / "ro"
+    is_protected = disk.is_block_device() and protected.exists() and int(protected.read_text())
+    if is_protected or not os.access(disk, os.W_OK):
+        raise DeviceError("slot-write", f"{disk} is write-protected")
+
+
 def nodes(disk: Path) -> dict[int, Path]:
-    """Number -> device of each partition that the kernel knows; none of a file."""
-    return {number: _node(folder) for number, folder in sorted(_partitions(disk))}
+    """Number -> device of each partition that the kernel knows and /dev has; none of a file."""
+    found = {number: _node(disk, number, folder) for number, folder in sorted(_partitions(disk))}
+    return {number: path for number, path in found.items() if path}
 
 
 def extents(disk: Path) -> dict[int, Extent]:
@@ -82,11 +95,10 @@ def node(disk: Path, number: int) -> Path:
         DeviceError: "partition-missing": the kernel does not know it, or /dev lacks its node.
     """
     path = nodes(disk).get(number)
-    if path is None or not path.is_block_device():
+    if path is None:
+        found = "the kernel knows it" if number in extents(disk) else "nor does the kernel know it"
         raise DeviceError(
-            "partition-missing",
-            f"there is no device of partition {number} of {disk}",
-            expected=path or "the kernel to know it",
+            "partition-missing", f"/dev has no node of partition {number} of {disk}", found=found
         )
     return path
 
@@ -94,8 +106,7 @@ def node(disk: Path, number: int) -> Path:
 def tell(disk: Path, wanted: Mapping[int, Extent]) -> None:
     """Make the kernel know these partitions of a disk and no others, and wait for their nodes.
 
-    What stays where it is stays in use, and may become larger. Of an extended DOS partition the kernel shows
-    only the start; sizes of up to two sectors are taken for right.
+    What stays where it is stays in use, and may become larger.
 
     Raises:
         DeviceError: "program-failed": a partition that goes is in use after all.
@@ -106,14 +117,16 @@ def tell(disk: Path, wanted: Mapping[int, Extent]) -> None:
     for number, extent in extents(disk).items():
         if number not in wanted or wanted[number].start != extent.start:
             _partx("--delete", number, disk)
-        elif wanted[number].size != extent.size > 2 * geometry(disk).sector:
+    for number, extent in extents(disk).items():
+        if wanted[number].size not in (0, extent.size):
             _partx("--update", number, disk)
-    for number in wanted.keys() - extents(disk).keys():
-        _partx("--add", number, disk)
+    for number in sorted(wanted.keys() - extents(disk).keys()):
+        if wanted[number].size:
+            _partx("--add", number, disk)
     if shutil.which("udevadm"):
         program.run(["udevadm", "settle", "--timeout=30"], timeout_s=60)
     deadline = time.monotonic() + _WAIT_S
-    while not all(path.is_block_device() for path in nodes(disk).values()):
+    while nodes(disk).keys() != extents(disk).keys():
         if time.monotonic() > deadline:
             _log.warning("/dev lacks nodes of partitions of %s", disk)
             return
@@ -137,7 +150,8 @@ def in_use(disk: Path, also: Iterable[Path] = (), system: Path = Path("/")) -> d
     for shown in [disk] if disk.is_block_device() else _loops(disk, system):
         for number, folder in _partitions(shown, system):
             what = used.get((folder / "dev").read_text().strip(), "")
-            if what or _is_claimed(_node(folder)):
+            node = _node(shown, number, folder)
+            if what or (node and _is_claimed(node)):
                 found[number] = Use(what or _KERNEL, _extent(folder))
         what = used.get(_number(shown), "")
         if what or (not found and _is_claimed(shown)):  # by who has a partition, too
@@ -170,9 +184,15 @@ def _partitions(disk: Path, system: Path = Path("/")) -> Iterator[tuple[int, Pat
             yield int(file.read_text()), file.parent
 
 
-def _node(folder: Path) -> Path:
+def _node(disk: Path, number: int, folder: Path) -> Path | None:
+    """By the kernel's name or, where a /dev has names of its own, the one that goes with the disk's."""
     name = re.search(r"^DEVNAME=(.+)$", (folder / "uevent").read_text(), re.MULTILINE)
-    return Path("/dev") / (name[1] if name else folder.name)
+    own = disk.resolve()
+    beside = own.with_name(f"{own.name}{'p' if own.name[-1].isdigit() else ''}{number}")
+    for path in (Path("/dev") / (name[1] if name else folder.name), beside):
+        if path.is_block_device() and _number(path) == (folder / "dev").read_text().strip():
+            return path
+    return None
 
 
 def _sysfs(number: str, system: Path = Path("/")) -> Path:

@@ -91,10 +91,13 @@ def start(
     """
 
     def enter() -> _Result:
-        own_folders()
-        if root != Path("/"):
-            os.chroot(root)
-        os.chdir("/" / folder.relative_to(root))
+        try:
+            own_folders()
+            if root != Path("/"):
+                os.chroot(root)
+            os.chdir("/" / folder.relative_to(root))
+        except OSError as error:
+            raise translate(error, folder) from error
         return work()
 
     return thread.submit(enter)

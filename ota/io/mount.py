@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from ota.errors import DeviceError
+from ota.errors import DeviceError, OtaError
 from ota.io import program
 from ota.io.durable import translate
+from ota.io.target import loops
 from ota.native.disk import syncfs
+
+_LOOP_S: Final = 2  # whoever holds a loop device longer has made it himself
 
 
 @contextmanager
@@ -38,10 +43,24 @@ def mounted(device: Path, filesystem: str, folder: Path, *, readonly: bool = Fal
     if ended.status != 0:
         raise DeviceError("mount-failed", f"{device} as {filesystem}", expected="status 0", found=str(ended))
     try:
+        if not readonly and os.statvfs(folder).f_flag & os.ST_RDONLY:  # mount(8) falls back to that
+            raise DeviceError("mount-failed", f"{device} as {filesystem}", found="it is write-protected")
         yield folder
         sync(folder)
-    finally:
-        program.tool("umount", folder)
+    except BaseException:
+        with suppress(OtaError):  # the first error is the one to tell of
+            program.tool("umount", folder)
+        raise
+    program.tool("umount", folder)
+    if readonly:
+        _await_loops(device)
+
+
+def _await_loops(device: Path) -> None:
+    """Of a file, the read-only loop device goes a little later; until then it would be mounted again."""
+    deadline = time.monotonic() + _LOOP_S
+    while device.is_file() and loops(device) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def sync(folder: Path) -> None:

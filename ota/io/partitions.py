@@ -90,18 +90,6 @@ def foresee(disk: Path, label: str, wishes: Sequence[Wish], old: Table | None) -
     return Table(label, tuple(partitions), geometry.sector, headers)
 
 
-def check_writable(disk: Path) -> None:
-    """Refuse a disk that is write-protected.
-
-    Raises:
-        DeviceError: "slot-write".
-    """
-    try:
-        os.close(os.open(disk, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        raise DeviceError("slot-write", f"{disk} cannot be written: {error.strerror}") from error
-
-
 def write(disk: Path, table: Table, *, nested: bool = False, lock: bool = True) -> None:
     """Replace a disk's table, and read it back. The kernel is not told: see `disks.tell`.
 

@@ -20,7 +20,7 @@ _DESCRIPTORS: Final = {"SWUPDATE_INFO_FD": "1", "SWUPDATE_WARN_FD": "2"}
 
 
 def run(path: Path, arguments: str, *, timeout_s: float, feed: Iterable[bytes] = ()) -> None:
-    """Run a program that must succeed, in the root folder.
+    """Run a program that must succeed.
 
     Args:
         arguments: as a shell reads them.
@@ -37,7 +37,6 @@ def run(path: Path, arguments: str, *, timeout_s: float, feed: Iterable[bytes] =
         timeout_s=timeout_s,
         feed=feed,
         environment={**os.environ, **_DESCRIPTORS},
-        folder=Path("/"),
         name=path.name,
     )
     if ended.status != 0:

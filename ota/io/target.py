@@ -253,23 +253,19 @@ def is_mounted(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bo
     mounted = {line.split()[2] for line in lines}
     if stat.S_ISBLK(status.st_mode):
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" in mounted
+    return any(_line(device / "dev") in mounted for device in loops(path))
+
+
+def loops(path: Path) -> list[Path]:
+    """The loop devices over a file, as folders of sysfs."""
     backing = str(path.resolve())
-    return any(
-        _number(device) in mounted for device in Path("/sys/block").glob("loop*") if _file(device) == backing
-    )
+    devices = Path("/sys/block").glob("loop*")
+    return [device for device in devices if _line(device / "loop/backing_file") == backing]
 
 
-def _number(device: Path) -> str | None:
-    """Major and minor of a device in /sys/block; None where it is gone meanwhile."""
+def _line(attribute: Path) -> str | None:
+    """What sysfs says; None where it is not there, or goes at this moment."""
     try:
-        return (device / "dev").read_text().strip()
-    except OSError:
-        return None
-
-
-def _file(loop: Path) -> str | None:
-    """The file behind a loop device; None where it has none, or none any more."""
-    try:
-        return (loop / "loop/backing_file").read_text().rstrip("\n")
+        return attribute.read_text().rstrip("\n")
     except OSError:
         return None

@@ -71,14 +71,12 @@ static void describe(struct walk *walk)
     walk->members++;
 }
 
+/* ARCHIVE_RETRY would go on behind what is damaged. */
 static enum outcome walk_next(struct walk *walk)
 {
     locale_t before = enter_locale();
-    int result;
+    int result = archive_read_next_header(walk->archive, &walk->entry);
 
-    do
-        result = archive_read_next_header(walk->archive, &walk->entry);
-    while (result == ARCHIVE_RETRY);
     if (result == ARCHIVE_OK || result == ARCHIVE_WARN)
         describe(walk);
     uselocale(before);
@@ -95,8 +93,6 @@ static enum outcome pass_data(struct walk *walk)
     int result;
 
     while ((result = archive_read_data_block(walk->archive, &block, &size, &offset)) != ARCHIVE_EOF) {
-        if (result == ARCHIVE_RETRY)
-            continue;
         if (result != ARCHIVE_OK)
             return BAD_ARCHIVE;
         if (walk->disk != NULL && archive_write_data_block(walk->disk, block, size, offset) != ARCHIVE_OK)

@@ -44,7 +44,8 @@ class Clients:
         self._selector = selectors.DefaultSelector()
         self._bell, self._button = socket.socketpair()
         self._end: float | None = None
-        self._thread = threading.Thread(target=self._run, name="clients")
+        # A signal may come before `stop` can be called.
+        self._thread = threading.Thread(target=self._run, name="clients", daemon=True)
         self._bell.setblocking(False)
         self._button.setblocking(False)
         self._selector.register(self._bell, _READ, lambda _: self._bell.recv(4096))

@@ -53,26 +53,26 @@ def serve(device: Device, bootloader: Bootloader, install: Install, reboot: Call
         DeviceError: "service-socket".
     """
     config = device.config
+    service = _Service(device, bootloader, install, reboot)
     known = {Type.GET_HW_REVISION: messages.revision(config.board.name, config.revision)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with sockets.listen(config.service_folder or sockets.folder_of(os.environ), os.environ) as listening:
-        layout = messages.LAYOUTS[config.service_tools]
-        with Desk(listening.control, listening.progress, layout, known, _QUESTIONS) as desk:
-            _Service(desk, device, bootloader, install, reboot).run()
+    try:
+        with sockets.listen(config.service_folder or sockets.folder_of(os.environ), os.environ) as listening:
+            layout = messages.LAYOUTS[config.service_tools]
+            with Desk(listening.control, listening.progress, layout, known, _QUESTIONS) as desk:
+                service.run(desk)
+    except KeyboardInterrupt:
+        if service.is_installing:
+            raise
 
 
 class _Service:
     """Does what clients ask for."""
 
     def __init__(
-        self,
-        desk: Desk,
-        device: Device,
-        bootloader: Bootloader,
-        install: Install,
-        reboot: Callable[[], bool],
+        self, device: Device, bootloader: Bootloader, install: Install, reboot: Callable[[], bool]
     ) -> None:
-        self._desk = desk
+        self.is_installing = False
         self._device = device
         self._bootloader = bootloader
         self._do_install = install
@@ -80,42 +80,43 @@ class _Service:
         self._is_reboot_due = False
         self._rules = Rules()  # of versions, that a client asked for
 
-    def run(self) -> None:
+    def run(self, desk: Desk) -> None:
         while True:
-            try:
-                work = self._desk.work()
-            except KeyboardInterrupt:
-                return
+            work = desk.work()
             if isinstance(work, Installation):
                 with contextlib.closing(work.stream):
-                    self._install(work)
+                    self._install(work, desk)
             else:
-                work.answer(self._answer(work))
+                work.answer(self._answer(work, desk))
 
-    def _install(self, asked: Installation) -> None:
-        request = asked.request
-        monitor = Monitor(self._desk.tell, request)
+    def _install(self, asked: Installation, desk: Desk) -> None:
+        monitor = Monitor(desk.tell, asked.request)
         try:
-            asked.stream.begin(messages.answer())
-            with _lines_to(monitor):
-                device = self._watched(monitor)
-                update = self._do_install(request, asked.stream, device, monitor.decided)
-            self._is_reboot_due = not request.dry_run and update.description.reboot is not False
-            monitor.installed()
+            self.is_installing, self._is_reboot_due = True, False
+            self._carry_out(asked, monitor)
+            self.is_installing = False
             asked.stream.drain()
+        finally:
+            monitor.end()
+
+    def _carry_out(self, asked: Installation, monitor: Monitor) -> None:
+        asked.stream.begin(messages.answer())
+        try:
+            with lines_to(monitor):
+                device = self._watched(monitor)
+                update = self._do_install(asked.request, asked.stream, device, monitor.decided)
         except OtaError as error:
             _log.error("%s", error)
             monitor.failed(str(error))
-            asked.stream.drain()
         except Exception as error:  # a fault of ours; the next package may mend it
             _log.exception("the update failed by a fault of the agent")
             monitor.failed(f"a fault of the agent: {error!r}")
-            asked.stream.drain()
         except BaseException:
             monitor.failed("interrupted; send the package again to go on")
             raise
-        finally:
-            monitor.end()
+        else:
+            self._is_reboot_due = not asked.request.dry_run and update.description.reboot is not False
+            monitor.installed()
 
     def _watched(self, monitor: Monitor) -> Device:
         """The device, with the rules that clients asked for; its progress goes to the monitor, too."""
@@ -129,7 +130,7 @@ class _Service:
         acceptance = replace(config.acceptance, rules=rules)
         return replace(device, config=replace(config, acceptance=acceptance), progress=progress)
 
-    def _answer(self, question: Question) -> bytes:
+    def _answer(self, question: Question, desk: Desk) -> bytes:
         try:
             match question.kind:
                 case Type.SET_UPDATE_STATE:
@@ -142,15 +143,15 @@ class _Service:
                     _check_not_looser(asked, self._device.config.acceptance.rules)
                     self._rules = asked.or_else(self._rules)
                 case Type.POST_UPDATE:
-                    return self._post_update(messages.parse_info(question.message))
+                    return self._post_update(messages.parse_info(question.message), desk)
         except OtaError as error:
             _log.error("%s: %s", question.kind.name, error)
             return messages.refusal(str(error))
         return messages.answer()
 
-    def _post_update(self, info: str) -> bytes:
+    def _post_update(self, info: str, desk: Desk) -> bytes:
         """SWUpdate's post-update command: here what starts the device anew, where an update asks for it."""
-        self._desk.tell(Progress(State.DONE, info=info))
+        desk.tell(Progress(State.DONE, info=info))
         if self._is_reboot_due and not self._reboot():
             return messages.refusal("the command that starts the device anew failed")
         return messages.answer()
@@ -180,7 +181,7 @@ def _state(value: str) -> str:
 
 
 @contextlib.contextmanager
-def _lines_to(monitor: Monitor) -> Iterator[None]:
+def lines_to(monitor: Monitor) -> Iterator[None]:
     """What is logged meanwhile is told too."""
     feed = logging.Handler()
     feed.emit = monitor.line  # type: ignore[method-assign]  # the one method that a handler must have

@@ -59,9 +59,12 @@ def _given(environment: Mapping[str, str]) -> dict[str, socket.socket]:
     count = environment.get("LISTEN_FDS", "")
     if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
         return {}
-    given = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + min(int(count), _MAX_FDS))]
-    for each in given:
-        each.set_inheritable(False)
+    try:
+        given = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + min(int(count), _MAX_FDS))]
+        for each in given:
+            each.set_inheritable(False)
+    except OSError as error:
+        raise DeviceError("service-socket", f"what LISTEN_FDS names: {error.strerror}") from error
     return {Path(str(each.getsockname())).name: each for each in given}
 
 

@@ -29,6 +29,7 @@ from ota.tests.conformance.case import (
     VERSIONS,
     Case,
     Environment,
+    noise,
 )  # fmt: skip
 
 _ENVIRONMENT_SIZE: Final = 1 << 14
@@ -59,14 +60,13 @@ class Device:
         for name in self.loops:
             left[name] = self._disk(name)
         for name in self.case.trees:
-            with _mounted(self._nodes()[name], self.folder / "look") as tree:
-                left[name] = _tree(tree, began)
+            left[name] = _file_system(self._nodes()[name], self.folder / "look", began)
         return left
 
     def _disk(self, name: str) -> bytes:
         """Its bytes, but for what is compared otherwise or not at all."""
         data = bytearray((self.folder / f"{name}.img").read_bytes())
-        ranges = [(start, stop) for masked, start, stop in self.case.masks if masked == name]
+        ranges = [(start, stop) for masked, start, stop, _ in self.case.masks if masked == name]
         ranges += [
             (part.start, part.stop) for part in PARTITIONS if part.node in self.case.trees and name == DISK
         ]
@@ -175,11 +175,6 @@ class Template:
         return image.read_bytes()
 
 
-def noise(seed: str, size: int) -> bytes:
-    """The same bytes for the same seed, on every machine."""
-    return hashlib.shake_128(seed.encode()).digest(size)
-
-
 def difference(one: Snapshot, other: Snapshot) -> dict[str, str]:
     """The parts that differ, and where."""
     return {
@@ -233,6 +228,8 @@ def _attached(image: Path) -> Iterator[Path]:
     command: list[str | Path] = ["losetup", "--find", "--show", "--partscan", image]
     loop = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     try:
+        # A loop device may come with the write protection of who had it before.
+        _run("blockdev", "--setrw", loop)
         subprocess.run(["partx", "--update", loop], check=False, capture_output=True)  # fails on a blank disk
         yield loop
     finally:
@@ -247,6 +244,18 @@ def _mounted(device: Path, place: Path) -> Iterator[Path]:
         yield place
     finally:
         _run("umount", place)
+
+
+def _file_system(device: Path, place: Path, began: float) -> dict[str, object]:
+    """Its type and label, and every file if this machine's kernel knows the type."""
+    command: list[str | Path] = ["blkid", "-p", "-o", "export", "-s", "TYPE", "-s", "LABEL", device]
+    words = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
+    found: dict[str, object] = dict.fromkeys(word for word in words if not word.startswith("DEVNAME"))
+    known = Path("/proc/filesystems").read_text().split()
+    if any(word == f"TYPE={name}" for name in known for word in words):
+        with _mounted(device, place) as tree:
+            found |= _tree(tree, began)
+    return found
 
 
 def _tree(folder: Path, began: float) -> dict[str, object]:

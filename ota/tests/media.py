@@ -140,3 +140,12 @@ def make_uboot(folder: Path, tool: Callable[[str], Path]) -> Path:
     config.write_text("".join(f"{folder}/medium {hex(n * COPY_SIZE)} {hex(COPY_SIZE)}\n" for n in (0, 1)))
     tool("fw_setenv"), tool("fw_printenv")
     return config
+
+
+def make_programs(folder: Path, tool: Callable[[str], Path]) -> Path:
+    """A folder with fw_printenv and fw_setenv that know namespaces, to be the first on PATH."""
+    folder.mkdir(exist_ok=True)
+    for name in ("fw_printenv", "fw_setenv"):
+        (folder / name).write_text(f'#!/bin/sh\nexec {tool(f"{name}-0.3.5")} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder

@@ -2,8 +2,8 @@
 
 Mounts, processes, network and System V memory are private and end with the program. Everything is read-only
 but `/srv`, which is the device's folder, and `/mnt`, which is `target` in it. `/dev` holds the usual nodes
-and those block devices that the caller names. So two programs may meet the same names and different devices.
-Needs root.
+and those block devices that the caller names, by their own names too, as the kernel's /sys speaks of those.
+So two programs may meet the same names and different devices. Needs root.
 """
 
 from __future__ import annotations
@@ -34,7 +34,14 @@ mount --bind "$1" /srv
 mount -o remount,bind,rw /srv
 mount --bind /srv/target /mnt
 mount -t tmpfs -o mode=755 dev /dev
-while read -r name kind numbers; do mknod -m 660 "/dev/$name" $kind $numbers; done < /srv/nodes
+mount -t tmpfs block /sys/block
+while read -r name kind major minor; do
+    mknod -m 660 "/dev/$name" "$kind" "$major" "$minor"
+    [ "$kind" = b ] || continue
+    real=$(readlink -f "/sys/dev/block/$major:$minor")
+    mknod -m 660 "/dev/${real##*/}" b "$major" "$minor"
+    [ -e "$real/partition" ] || ln -s "$real" "/sys/block/$name"
+done < /srv/nodes
 chmod 666 /dev/null /dev/zero /dev/full /dev/random /dev/urandom
 ln -s /proc/self/fd /dev/fd
 ln -s fd/0 /dev/stdin; ln -s fd/1 /dev/stdout; ln -s fd/2 /dev/stderr

@@ -8,7 +8,7 @@ import pytest
 
 from ota.boot.file import FileEnvironment
 from ota.boot.uboot import UBootEnvironment
-from ota.tests.media import make_uboot
+from ota.tests.media import make_programs, make_uboot
 from ota.tests.vendor import FindTool
 from ota.tests.world import World
 
@@ -83,11 +83,7 @@ def make_namespaces(folder: Path, tool: FindTool) -> Path:
 @pytest.fixture
 def namespaces(world: World, tool: FindTool, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration, and programs that know namespaces."""
-    programs = world.folder / "programs"
-    programs.mkdir(exist_ok=True)
-    for name in ("fw_printenv", "fw_setenv"):
-        (programs / name).write_text(f'#!/bin/sh\nexec {tool(f"{name}-0.3.5")} "$@"\n')
-        (programs / name).chmod(0o755)
+    programs = make_programs(world.folder / "programs", tool)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     config = make_namespaces(world.folder, tool)
     place = f'environment = "uboot", path = "{config}"'

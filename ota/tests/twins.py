@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from typing import Final
 
 from ota.tests.conformance.case import Case, Environment, Stock, whole
 from ota.tests.devices import Snapshot, Template
+from ota.tests.media import make_programs
 from ota.tests.vendor import FindTool, Vendor
 
 ROOT: Final = Path(__file__).parents[2]
@@ -96,6 +98,9 @@ class Twins:
         command = [sys.executable, "-m", "ota.cli", "--config", "device.toml", "install", "--json"]
         environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         with self._template.device(case) as device:
+            if case.environment is Environment.NAMESPACES:
+                programs = make_programs(device.folder / "programs", self._tool)
+                environment["PATH"] = f"/srv/{programs.name}:{os.environ['PATH']}"
             shutil.copy(package, device.folder / "update.swu")
             (device.folder / "device.toml").write_text(_our_config(case))
             began = time.time()
@@ -144,6 +149,9 @@ def _our_config(case: Case) -> str:
         'boot = { environment = "file", path = "bootenv" }' if file else 'boot.path = "fw_env.config"',
         'trust.certificates = ["signer.pem"]',
     ]
+    if not file:
+        space = ', namespace = "app"' if case.environment is Environment.NAMESPACES else ""
+        lines.append(f'vars = {{ environment = "uboot", path = "fw_env.config"{space} }}')
     lines += ['versions.installed = "sw-versions"'] if case.installed else []
     lines += ['decrypt.key = "aes.key"'] if case.key else []
     return "\n".join(lines) + "\n"

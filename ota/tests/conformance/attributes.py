@@ -24,6 +24,7 @@ from ota.tests.conformance.case import (
     SLOT_SIZE,
     TEXT,
     Case,
+    Rest,
     Stock,
     image,
     images,
@@ -34,20 +35,18 @@ _WRONG_TYPE: Final = "a wrong type is a mistake; stock ignores the attribute and
 _EARLIER: Final = "refused before the first write; stock finds out half way"
 
 
-def _raw(
-    group: str, name: str, more: str, members: Mapping[str, bytes] | None = None, **rest: object
-) -> Case:
-    return Case(group, name, images(image(more)), members or {"a": DATA}, **rest)  # type: ignore[arg-type]
+def _raw(group: str, name: str, more: str, members: Mapping[str, bytes] | None = None, **rest: Rest) -> Case:
+    return Case(group, name, images(image(more)), members or {"a": DATA}, **rest)
 
 
-def _refused(group: str, name: str, more: str, code: str = "description-content", **rest: object) -> Case:
+def _refused(group: str, name: str, more: str, code: str = "description-content", **rest: Rest) -> Case:
     """Both refuse it, before anything was written."""
-    return _raw(group, name, more, stock=Stock.REFUSED, code=code, **rest)  # type: ignore[arg-type]
+    return _raw(group, name, more, stock=Stock.REFUSED, code=code, **rest)
 
 
-def _stricter(group: str, name: str, more: str, reason: str = _WRONG_TYPE, **rest: object) -> Case:
+def _stricter(group: str, name: str, more: str, reason: str = _WRONG_TYPE, **rest: Rest) -> Case:
     """Stock warns, or does not, and installs it."""
-    return _raw(group, name, more, code="description-content", reason=reason, **rest)  # type: ignore[arg-type]
+    return _raw(group, name, more, code="description-content", reason=reason, **rest)
 
 
 def _lua(group: str, name: str, more: str, reason: str) -> Case:
@@ -230,7 +229,8 @@ _STREAMED: Final = (
     Case("installed-directly", "one of two", images(image(), image("installed-directly = true; offset = 1048576;", "b")),
          {"a": TEXT, "b": DATA}),
     Case("installed-directly", "one file twice", images(image("installed-directly = true;"),
-         image("installed-directly = true; offset = 1048576;")), stock=Stock.REFUSED, code="description-content"),
+         image("installed-directly = true; offset = 1048576;")), stock=Stock.REFUSED,
+         twin=images(image(), image("offset = 1048576;")), reason="nothing is streamed here, so it can be"),
     Case("installed-directly", "wrong digest", images(image("installed-directly = true;", "b").replace("@b", "@a")),
          {"a": DATA, "b": TEXT}, stock=Stock.REFUSED, code="digest-mismatch", differs=(BOOT, DISK),
          reason="proved before the first write; stock has written it by then"),
@@ -299,7 +299,7 @@ _LUA: Final = (
 )  # fmt: skip
 
 _JSON: Final = (*_OFFSETS[:3], *_OFFSETS[5:7], *_SIZES[:3], *_COMPRESSED[:4], *_ENCRYPTED[:2], *_FILES[1:4],
-                *_TYPES[:3], *_STREAMED[:1], *_PROPERTIES, *_WRONG_TYPES, *_LONG[:4], *_LUA[:4])  # fmt: skip
+                *_TYPES[:3], *_STREAMED[:1], *_PROPERTIES, *_TYPES_OF_VALUES, *_WRONG_TYPES[-2:], *_LONG[:4], *_LUA[:4])  # fmt: skip
 
 ATTRIBUTES: Final = (
     *_OFFSETS, *_SIZES, *_COMPRESSED, *_ENCRYPTED, *_DIGESTS, *_FILES, *_TYPES, *_STREAMED, *_PROPERTIES,

@@ -6,12 +6,13 @@ install the package and leave the same behind, or both refuse it and leave every
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import libconf
 
@@ -63,6 +64,9 @@ DATA: Final = Random(7).randbytes(300_001)  # what most rows install: no multipl
 TEXT: Final = b"a line that compresses well\n" * 5000
 
 
+Rest = Any  # further fields of a `Case`, which a function of some rows passes on
+
+
 class Stock(StrEnum):
     """How SWUpdate fares."""
 
@@ -91,11 +95,11 @@ class Case:
         code: of our refusal; None: it is installed.
         reason: why we do otherwise than stock; a row that needs none has none.
         changes: what stock's installation changes beside boot variables.
-        differs: what is not the same after both have installed it.
+        differs: what is not the same afterwards; where we alone refuse it: what is not as it was.
         twin: what stock installs where it refuses `text`; ours has to come to the same.
         options: of both command lines.
         trees: partitions with file systems, compared file by file.
-        masks: (device, start, stop): bytes that are not compared.
+        masks: (device, start, stop, what they are): bytes that are not compared.
         installed: name -> version of what the device knows as installed.
         key: both have the AES key.
         blank: there is a second disk, all zero.
@@ -114,7 +118,7 @@ class Case:
     twin: str = ""
     options: tuple[str, ...] = ()
     trees: tuple[str, ...] = ()
-    masks: tuple[tuple[str, int, int], ...] = ()
+    masks: tuple[tuple[str, int, int, str], ...] = ()
     installed: Mapping[str, str] = field(default_factory=dict)
     environment: Environment = Environment.REDUNDANT
     key: bool = False
@@ -136,6 +140,11 @@ def in_json(case: Case) -> Case:
     """The same row with its sw-description in JSON."""
     tree = libconf.loads(whole(case.text))
     return replace(case, name=f"{case.name}, JSON", text=json.dumps(tree, indent=1))
+
+
+def noise(seed: str, size: int) -> bytes:
+    """The same bytes for the same seed, on every machine: what slots hold at first."""
+    return hashlib.shake_128(seed.encode()).digest(size)
 
 
 def image(more: str = "", name: str = "a", device: str = SLOT) -> str:

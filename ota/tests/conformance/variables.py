@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from ota.tests.conformance.case import BOOT, DISK, Case, Environment, Stock, image, images, in_json
+from ota.tests.conformance.case import BOOT, DISK, Case, Environment, Rest, Stock, image, images, in_json
 
 _EARLIER: Final = "refused before the first write; stock finds out half way"
 
 
-def _bootenv(name: str, *elements: str, section: str = "bootenv", **more: object) -> Case:
+def _bootenv(name: str, *elements: str, section: str = "bootenv", **more: Rest) -> Case:
     text = f"{section}: ( {', '.join(elements)} );"
     more = {"changes": (), **more}
-    return Case("bootenv", name, text, **more)  # type: ignore[arg-type]
+    return Case("bootenv", name, text, **more)
 
 
-def _vars(name: str, *elements: str, more_text: str = "", **more: object) -> Case:
+def _vars(name: str, *elements: str, more_text: str = "", **more: Rest) -> Case:
     text = f"{more_text} {images(image())} vars: ( {', '.join(elements)} );"
     more = {"environment": Environment.NAMESPACES, **more}
-    return Case("vars", name, text, **more)  # type: ignore[arg-type]
+    return Case("vars", name, text, **more)
 
 
 def set_to(name: str, value: str) -> str:

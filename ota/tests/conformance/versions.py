@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ota.tests.conformance.case import DATA, Case, Stock, image, images, in_json
+from ota.tests.conformance.case import DATA, Case, Rest, Stock, image, images, in_json
 
 _REFUSED: Final = (Stock.REFUSED, "version-refused")
 _TAKEN: Final = (Stock.INSTALLED, None)
@@ -90,10 +90,10 @@ _RULES: Final = (
 )  # fmt: skip
 
 
-def _hardware(name: str, revisions: str, *, fits: bool, **more: object) -> Case:
+def _hardware(name: str, revisions: str, *, fits: bool, **more: Rest) -> Case:
     stock, code = (Stock.INSTALLED, None) if fits else (Stock.REFUSED, "hardware-mismatch")
     more = {"stock": stock, "code": code, **more}
-    return Case("hardware-compatibility", name, _software("1.0", revisions), **more)  # type: ignore[arg-type]
+    return Case("hardware-compatibility", name, _software("1.0", revisions), **more)
 
 
 _HARDWARE: Final = (
