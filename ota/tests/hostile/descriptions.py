@@ -240,16 +240,13 @@ _FEATURES: Final = (
         Stock.REFUSES,
     ),
     Case(
-        "raw among the files",
-        package(file(f'device = "{SLOT}";', kind="raw")),
+        "raw among the scripts",
+        package(script("raw", f'device = "{SLOT}";'), a=PAYLOAD, b=PAYLOAD),
         "description-type",
-        Stock.INSTALLS,
+        Stock.REFUSES,
     ),
     Case(
-        "rawfile among the images",
-        package(image('path = "/mnt/app/file";', kind="rawfile")),
-        "description-type",
-        Stock.INSTALLS,
+        "a boot flag among the images", package(image(kind="toggleboot")), "description-type", Stock.REFUSES
     ),
     Case(
         "a shell script among the images",
