@@ -34,5 +34,10 @@ def raw(entry: Entry, payload: Payload, device: Device, description: Description
             return device.write_image(place, entry.offset, plain_blocks, image, description.version)
 
     stop = None if image.size is None else entry.offset + image.size
-    writes = (Span(place.path, entry.offset, stop),)
+    writes = (Span(place.path, entry.offset, stop, lambda: _measure(entry, payload, device)),)
     return Job(Cost(written_bytes=size, verified_bytes=size), check, run, writes=writes)
+
+
+def _measure(entry: Entry, payload: Payload, device: Device) -> int:
+    """Bytes of the plain image, of which the package says nothing."""
+    return sum(map(len, blocks(plain(entry, payload, device))))

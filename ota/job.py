@@ -71,7 +71,8 @@ class Span:
 
     path: Path  # a device or a file
     start: int = 0  # bytes
-    stop: int | None = None  # bytes; None: to its end
+    stop: int | None = None  # bytes; None: to its end, or as far as `measure` says
+    measure: Callable[[], int] | None = None  # bytes from `start` on; asked only where it matters
 
 
 def _nothing() -> None:

@@ -42,20 +42,30 @@ def refuse_doubled(spans: Iterable[Span], running: Path) -> None:
 class _Place:
     """A span as part of the whole disk or file."""
 
+    span: Span
     whole: object
-    start: int  # bytes
-    stop: int | None
+    base: int  # bytes: where the span's device begins in it
 
     @classmethod
     def of(cls, span: Span) -> Self:
-        whole, base = lies_on(span.path)
-        stop = span.stop
-        if stop is None and base:
-            with Target(span.path) as target:
-                stop = target.size
-        return cls(whole, base + span.start, None if stop is None else base + stop)
+        return cls(span, *lies_on(span.path))
+
+    @property
+    def start(self) -> int:
+        return self.base + self.span.start
 
     def overlaps(self, other: Self) -> bool:
-        ends_before = self.stop is not None and self.stop <= other.start
-        begins_behind = other.stop is not None and other.stop <= self.start
-        return self.whole == other.whole and not (ends_before or begins_behind)
+        if self.whole != other.whole:
+            return False
+        first, second = sorted((self, other), key=lambda place: place.start)
+        return first._reaches(second.start)
+
+    def _reaches(self, position: int) -> bool:
+        """Whether it ends behind a position that is not before its start."""
+        if self.span.stop is not None:
+            return self.base + self.span.stop > position
+        if self.base:
+            with Target(self.span.path) as partition:
+                if self.base + partition.size <= position:
+                    return False
+        return self.span.measure is None or self.start + self.span.measure() > position

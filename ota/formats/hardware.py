@@ -14,7 +14,11 @@ from ota.formats.attributes import refuse
 from ota.formats.description import MAX_TEXT
 
 # What Python's `re` reads otherwise than POSIX extended expressions, or what POSIX leaves undefined.
-_NOT_POSIX: Final = re.compile(r"\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]")
+_NOT_POSIX: Final = re.compile(
+    r"(?<!\\)\[[^]]*\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]"
+)
+    r"(?<!\\)\[[^]]*\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]"
+)
 
 MAX_REPETITIONS: Final = 1000  # of counts in one another, {3} in {2} being 6: they are unrolled or walked
 MAX_DEPTH: Final = 2  # of repetitions in one another; each multiplies the ways to match

@@ -53,9 +53,10 @@ def render_installed(versions: dict[str, str]) -> bytes:
 
 
 def _numbers(text: str) -> Order | None:
+    """ "1..2" is 1.2."""
     if not _NUMBERS.fullmatch(text):
         return None
-    fields = _fields(text)
+    fields = _fields(".".join(filter(None, text.split("."))))
     return fields if max(fields) <= _MAX_FIELD else None
 
 

@@ -32,6 +32,8 @@ def mounted(device: Path, filesystem: str, folder: Path, *, readonly: bool = Fal
         DeviceError: "mount-failed", "slot-write", "state-unwritable".
         ConfigError: "tool-missing".
     """
+    if filesystem == "auto" or filesystem.startswith("no") or "," in filesystem:  # rules of mount(8)
+        raise DeviceError("mount-failed", f"{device}", expected="one file system's name", found=filesystem)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -14,7 +14,6 @@ from ota.tests.conformance.attributes import encrypted
 from ota.tests.conformance.case import (
     BOOT,
     DATA,
-    DISK,
     FOLDER,
     TEXT,
     Case,
@@ -229,9 +228,9 @@ _RDIFF: Final = (
     _rdiff("literals only", delta(DATA)),
     _rdiff("of nothing", delta(), changes=()),
     _rdiff("no base", _DELTA, "", stock=Stock.REFUSED, code="description-content", differs=(BOOT,), reason=EARLIER),
-    _rdiff("no delta", DATA, stock=Stock.REFUSED, code="delta-format"),
+    _rdiff("no delta", DATA, stock=Stock.REFUSED, code="delta-format", differs=(BOOT,), reason=EARLIER),
     _rdiff("beyond the base", delta((0, 10), (5 << 20, 10)), stock=Stock.REFUSED, code="delta-base",
-           differs=(DISK,), reason="how far an image got that failed half way"),
+           differs=(BOOT,), reason=EARLIER),
     _rdiff("base is the target", _DELTA, _BASE.replace("p2", "p3"), code="delta-base",
            reason="it would read what it has just written"),
     _rdiff_file("plain", _CONF, 'path = "/mnt/etc/app.conf";'),
@@ -242,7 +241,8 @@ _RDIFF: Final = (
                 differs=(BOOT,), reason=EARLIER),
     _rdiff_file("no path", _CONF, "", stock=Stock.REFUSED, code="description-content", differs=(BOOT,),
                 reason=EARLIER),
-    _rdiff_file("no delta", DATA, 'path = "/mnt/etc/app.conf";', stock=Stock.REFUSED, code="delta-format"),
+    _rdiff_file("no delta", DATA, 'path = "/mnt/etc/app.conf";', stock=Stock.REFUSED, code="delta-format",
+                differs=(BOOT,), reason=EARLIER),
 )  # fmt: skip
 
 _JSON: Final = (_RAWFILES[0], _RAWFILES[7], _ARCHIVES[1], _RDIFF[0], _RDIFF[12])
