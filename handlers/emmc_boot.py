@@ -61,7 +61,7 @@ def _job(whole: Path, choose: Callable[[int], int]) -> Job:
     emmc.config(whole)
     replaced: list[int] = []
 
-    def after() -> None:
+    def switch() -> None:
         before = emmc.config(whole)
         replaced.append(before)
         emmc.set_config(whole, emmc.starting(before, choose(emmc.enabled(before))))
@@ -70,4 +70,4 @@ def _job(whole: Path, choose: Callable[[int], int]) -> Job:
         for before in replaced:
             emmc.set_config(whole, before)
 
-    return Job(after=after, failed=failed)
+    return Job(switch=switch, failed=failed)

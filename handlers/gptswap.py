@@ -29,7 +29,7 @@ def gptswap(entry: Entry, payload: Payload, device: Device, description: Descrip
     _refuse_hybrid(partitions.read(disk, nested=True), str(disk))
     replaced: list[Table] = []
 
-    def after() -> None:
+    def switch() -> None:
         table = partitions.require(disk, GPT)
         replaced.append(table)
         partitions.write(disk, _swapped(table, pairs), lock=lock)
@@ -38,7 +38,7 @@ def gptswap(entry: Entry, payload: Payload, device: Device, description: Descrip
         for table in replaced:
             partitions.write(disk, table, lock=lock)
 
-    return Job(check=lambda: disks.check_writable(disk), after=after, failed=failed)
+    return Job(check=lambda: disks.check_writable(disk), switch=switch, failed=failed)
 
 
 def _pairs(entry: Entry) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ota.device import Device
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost
+from ota.io import emmc
 from ota.io.readers import blocks
 from ota.io.target import Target
 from ota.job import Job, Payload, Span, plain, prove_start
@@ -24,11 +25,13 @@ def raw(entry: Entry, payload: Payload, device: Device, description: Description
 
     def check() -> None:
         prove_start(entry, payload, device)
-        Target(place.path, writable=True).close()
+        with emmc.unlocked(place.path):
+            Target(place.path, writable=True).close()
 
     def run() -> Cost:
         plain_blocks = blocks(plain(entry, payload, device))
-        return device.write_image(place, entry.offset, plain_blocks, image, description.version)
+        with emmc.unlocked(place.path):
+            return device.write_image(place, entry.offset, plain_blocks, image, description.version)
 
     stop = None if image.size is None else entry.offset + image.size
     writes = (Span(place.path, entry.offset, stop),)

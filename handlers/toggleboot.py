@@ -31,7 +31,7 @@ def toggleboot(entry: Entry, payload: Payload, device: Device, description: Desc
         raise DeviceError("partition-missing", f"there is no partition {number} on {disk}")
     replaced: list[Table] = []
 
-    def after() -> None:
+    def switch() -> None:
         table = partitions.require(disk, DOS)
         replaced.append(table)
         partitions.activate(disk, table, [number])
@@ -41,4 +41,4 @@ def toggleboot(entry: Entry, payload: Payload, device: Device, description: Desc
             flagged = [partition.number for partition in table.partitions if partition.bootable]
             partitions.activate(disk, table, flagged)
 
-    return Job(check=lambda: disks.check_writable(disk), after=after, failed=failed)
+    return Job(check=lambda: disks.check_writable(disk), switch=switch, failed=failed)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from handlers import HANDLERS
 from ota import config as configuration
-from ota import folder, installer, package, settings, slotsync
+from ota import decision, folder, installer, package, settings, slotsync
 from ota.acceptance import Rules
 from ota.board import Slot
 from ota.boot.environments import open_environment
@@ -166,11 +166,11 @@ def run_serve(args: argparse.Namespace, answer: Answer) -> None:
 
     device, bootloader = _device(args)
 
-    def install(request: Request, stream: Reader, told: Device, watch: Watch) -> installer.Update:
+    def install(request: Request, stream: Reader, told: Device, watch: Watch) -> decision.Update:
         package = Package(stream, told.config.state_dir)
 
-        def decide() -> installer.Update:
-            decided = installer.decide(
+        def decide() -> decision.Update:
+            decided = decision.decide(
                 package, told, HANDLERS, request.selection, None, dry_run=request.dry_run
             )
             return watch(decided)
@@ -269,11 +269,11 @@ def _device(args: argparse.Namespace) -> tuple[Device, Bootloader]:
 def _install(
     device: Device,
     bootloader: Bootloader,
-    decide: Callable[[], installer.Update],
+    decide: Callable[[], decision.Update],
     answer: Answer,
     *,
     dry_run: bool,
-) -> installer.Update:
+) -> decision.Update:
     """Decide and carry out; `answer` says what that took, and so will `ota status`."""
     meter = Meter()
     cost = Cost()
@@ -300,11 +300,11 @@ def _reboot(config: Config) -> bool:
         raise ConfigError("tool-missing", f"{config.reboot[0]}: {error.strerror}") from error
 
 
-def _decide(args: argparse.Namespace, device: Device) -> installer.Update:
+def _decide(args: argparse.Namespace, device: Device) -> decision.Update:
     chosen = Selection.parse(args.select) if args.select else None
     stream = Package(_open(args.package, device, chosen), device.config.state_dir)
     dry_run = getattr(args, "dry_run", True)  # `plan` has no such option
-    return installer.decide(stream, device, HANDLERS, chosen, args.max_download, dry_run=dry_run)
+    return decision.decide(stream, device, HANDLERS, chosen, args.max_download, dry_run=dry_run)
 
 
 def _open(name: str, device: Device, chosen: Selection | None) -> Reader:

@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from pathlib import Path
 from typing import Final
 
-from ota import installer
+from ota import decision
 from ota.device import Device
 from ota.errors import ConfigError, TrustError, UpdateError
 from ota.formats import versions
@@ -27,7 +27,7 @@ def choose(folder: Path, device: Device, chosen: Selection | None) -> Path:
     """The package to install; why each of the others is not for this device is logged.
 
     Args:
-        chosen: as for `installer.decide`.
+        chosen: as for `decision.decide`.
 
     Raises:
         UpdateError: "folder-empty": no package is for this device.
@@ -79,5 +79,5 @@ def _version(path: Path, device: Device, chosen: Selection | None) -> str:
     if not path.is_file():  # a pipe would have us wait
         raise ConfigError("file-missing", f"{path} is not a file")
     package = Package(open_package(path), device.config.state_dir)
-    description, _ = installer.examine(package, device, chosen)
+    description, _ = decision.examine(package, device, chosen)
     return description.version

@@ -88,6 +88,7 @@ class Job:
         run: does it, proves it, and says what it took.
         before: is called before anything is written, as a `preinst` script.
         after: is called when everything was written, as a `postinst` script.
+        switch: is called directly before the commit point: what else decides what will boot.
         failed: is called when the update failed behind `before`, as a `postfailure` script.
         close: lets go of what the others hold (connections, threads), done or not.
         memory: bytes that `run` takes at most, about, beside what is in use now.
@@ -103,6 +104,7 @@ class Job:
     run: Callable[[], Cost] = Cost
     before: Callable[[], None] = _nothing
     after: Callable[[], None] = _nothing
+    switch: Callable[[], None] = _nothing
     failed: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
     memory: int = 0

@@ -18,7 +18,8 @@ import ctypes
 import fcntl
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +44,42 @@ _WRITE_BYTE: Final = 3 << 24  # of SWITCH's argument
 _BOOT_ACK: Final = 1 << 6
 _ACCESS: Final = 7
 
+CLASSES: Final = Path("/sys/class/block")
+
 Ioctl = Callable[[int, int, bytearray], object]
 """fcntl.ioctl, or a stand-in."""
 
 
 def _ioctl(descriptor: int, request: int, command: bytearray) -> object:
     return fcntl.ioctl(descriptor, request, command, True)
+
+
+@contextmanager
+def unlocked(device: Path) -> Iterator[None]:
+    """While this runs, an eMMC's boot partition is not kept read-only by force_ro.
+
+    Source: Linux, Documentation/driver-api/mmc/mmc-dev-attrs.rst and mmc-dev-parts.rst.
+
+    Raises:
+        DeviceError: "slot-write".
+    """
+    lock = CLASSES / device.resolve().name / "force_ro"
+    if not lock.exists():
+        yield
+        return
+    before = lock.read_text().strip()
+    _set_lock(lock, "0")
+    try:
+        yield
+    finally:
+        _set_lock(lock, before)
+
+
+def _set_lock(lock: Path, value: str) -> None:
+    try:
+        lock.write_text(value)
+    except OSError as error:
+        raise DeviceError("slot-write", f"{lock} cannot be set: {error.strerror}") from error
 
 
 def config(device: Path, ioctl: Ioctl = _ioctl) -> int:

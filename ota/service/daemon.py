@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 from ota.acceptance import Rules
 from ota.boot.state import USTATE, UpdateState
+from ota.decision import Update
 from ota.device import Device
 from ota.errors import ConfigError, OtaError
 from ota.formats import versions
-from ota.installer import Update
 from ota.interfaces import Bootloader, Event, Reader
 from ota.service import messages, sockets
 from ota.service.desk import Desk, Installation, Question

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from ota.installer import Update
+from ota.decision import Update
 from ota.interfaces import Cost, Event
 from ota.job import Job
 from ota.service.messages import Cause, Level, Notice, Progress, Request, State

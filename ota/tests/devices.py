@@ -33,6 +33,7 @@ from ota.tests.conformance.case import (
 )  # fmt: skip
 
 _ENVIRONMENT_SIZE: Final = 1 << 14
+_LONG_AGO: Final = 1_000_000_000  # Unix time; of every file in the beginning
 
 Value = bytes | dict[str, object]
 Snapshot = Mapping[str, Value]  # what a device holds, by part: "mmcblk0", "mmcblk0p4", "folder", "boot", ...
@@ -219,7 +220,7 @@ def _make_tree(folder: Path) -> None:
     (folder / "bin" / "tool").chmod(0o4755)
     (folder / "bin" / "link").symlink_to("tool")
     for path in sorted(folder.rglob("*")):
-        os.utime(path, (1_000_000_000, 1_000_000_000), follow_symlinks=False)
+        os.utime(path, (_LONG_AGO, _LONG_AGO), follow_symlinks=False)
 
 
 @contextmanager
@@ -273,7 +274,11 @@ def _file(path: Path, began: float) -> tuple[object, ...]:
         content = str(path.readlink())
     names = os.listxattr(path, follow_symlinks=False)
     attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
-    when = "now" if found.st_mtime >= began - 2 else int(found.st_mtime)  # FAT counts in steps of 2 s
+    when: str | int = (
+        "now" if found.st_mtime >= began - 2 else int(found.st_mtime)
+    )  # FAT counts in steps of 2 s
+    if stat.S_ISDIR(found.st_mode) and when in ("now", _LONG_AGO):
+        when = "any"  # replacing a file changes its folder's, writing into it does not
     return oct(found.st_mode), found.st_uid, found.st_gid, when, attributes, content
 
 

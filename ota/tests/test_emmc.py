@@ -11,6 +11,8 @@ import pytest
 
 from ota.errors import DeviceError
 from ota.io import emmc
+from ota.io.target import Target
+from ota.tests.world import World
 
 LAYOUT = r"""
 #include <linux/major.h>
@@ -135,3 +137,31 @@ def test_what_is_no_emmc_is_an_error(device: str) -> None:
     with pytest.raises(DeviceError) as error:
         emmc.config(Path(device))
     assert error.value.code == "emmc-register"
+
+
+@pytest.mark.parametrize("is_locked", ["1", "0"])
+def test_a_boot_partition_is_written_with_its_lock_taken_away_and_put_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_locked: str
+) -> None:
+    """The kernel's part is played by a file: it shows that the lock is off just when the image is written."""
+    lock = world.folder / "classes/mmcblk0boot1/force_ro"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(is_locked)
+    partition = world.folder / "mmcblk0boot1"
+    seen: list[str] = []
+    partition.write_bytes(bytes(100_000))
+    monkeypatch.setattr(emmc, "CLASSES", world.folder / "classes")
+    write_at = Target.write_at
+
+    def watched(target: Target, offset: int, data: bytes) -> None:
+        seen.append(lock.read_text())
+        write_at(target, offset, data)
+
+    monkeypatch.setattr(Target, "write_at", watched)
+    loader = world.folder / "loader"
+    loader.write_bytes(b"boot loader" * 1000)
+    entry = world.raw_entry(loader).replace("/dev/mmcblk0p3", str(partition))
+    assert world.ota("install", world.make_package(world.description(entry), loader)).status == 0
+    assert set(seen) == {"0"}
+    assert lock.read_text() == is_locked
+    assert bool(partition.read_bytes().startswith(loader.read_bytes()))

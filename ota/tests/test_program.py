@@ -18,8 +18,14 @@ def run(script: str, timeout_s: float = 10, feed: list[bytes] | None = None) -> 
 
 
 def is_running(marker: str) -> bool:
-    """Whether a process has this word among its arguments."""
-    return subprocess.run(["pgrep", "-f", f"[s]leep {marker}"], capture_output=True).returncode == 0
+    """Whether a process has this word among its arguments; one that was ended may take its time."""
+    search = ["pgrep", "-f", f"[s]leep {marker}"]
+    deadline = time.monotonic() + 2
+    while subprocess.run(search, capture_output=True).returncode == 0:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_what_it_prints_comes_back_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

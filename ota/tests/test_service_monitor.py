@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from ota.decision import Update
 from ota.formats import description
 from ota.formats import selection as selecting
 from ota.formats.selection import Selection
-from ota.installer import Update
 from ota.interfaces import Cost, Event
 from ota.job import Job
 from ota.service.daemon import lines_to

@@ -51,15 +51,18 @@ ARROWS: dict[str, set[str]] = {
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
     },
-    "ota.installer": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.acceptance",
-        "ota.commands", "ota.device",
-        "ota.job", "ota.package",
+    "ota.places": {"ota.errors", "ota.io", "ota.job"},
+    "ota.decision": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.commands",
+        "ota.device", "ota.job", "ota.package", "ota.places",
     },
-    "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.installer"},
+    "ota.installer": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.commands", "ota.decision",
+    },
+    "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.decision"},
     "ota.service": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.device", "ota.job",
-        "ota.installer",
+        "ota.decision",
     },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},

@@ -14,6 +14,7 @@ from ota.tests.conformance.attributes import encrypted
 from ota.tests.conformance.case import (
     BOOT,
     DATA,
+    DISK,
     FOLDER,
     TEXT,
     Case,
@@ -48,6 +49,8 @@ def _on(node: str, system: str, path: str = "/etc/new") -> str:
 _MAKE: Final = 'properties: { create-destination = "true"; };'
 _ATOMIC: Final = 'properties: { atomic-install = "true"; };'
 
+_KEPT: Final = "mode and owner of what is replaced are kept, as stock does without atomic-install"
+
 _RAW: Final = (
     Case("raw", "into a file", images(image(device="/mnt/etc/app.conf")), {"a": b"new"}, changes=(FOLDER,)),
     Case("raw", "into a file, offset", images(image("offset = 4;", device="/mnt/etc/app.conf")), {"a": b"new"},
@@ -69,21 +72,25 @@ _RAWFILES: Final = (
     _file("empty", 'path = "/mnt/etc/app.conf";', b""),
     _file("create-destination", f'path = "/mnt/a/b/c"; {_MAKE}'),
     _file("create-destination, folder is there", f'path = "/mnt/etc/new"; {_MAKE}'),
-    _file("atomic-install", f'path = "/mnt/etc/app.conf"; {_ATOMIC}'),
-    _file("atomic-install, mode", f'path = "/mnt/bin/tool"; {_ATOMIC}'),
+    _file("atomic-install", f'path = "/mnt/etc/app.conf"; {_ATOMIC}', differs=(FOLDER,), reason=_KEPT),
+    _file("atomic-install, mode", f'path = "/mnt/bin/tool"; {_ATOMIC}', differs=(FOLDER,), reason=_KEPT),
     _file("both", 'path = "/mnt/a/new"; properties: { create-destination = "true"; atomic-install = "true"; };'),
     _file("on ext4", _on(_EXT4, "ext4"), changes=(_EXT4,), trees=(_EXT4,)),
     _file("on ext4, over an old one", _on(_EXT4, "ext4", "/etc/app.conf"), changes=(_EXT4,), trees=(_EXT4,)),
     _file("on ext4, create-destination", _on(_EXT4, "ext4", "/x/y/new") + _MAKE, changes=(_EXT4,), trees=(_EXT4,)),
     _file("on ext4, atomic-install", _on(_EXT4, "ext4", "/etc/app.conf") + _ATOMIC, changes=(_EXT4,),
-          trees=(_EXT4,)),
+          trees=(_EXT4,), differs=(_EXT4,), reason=_KEPT),
     _file("installed-directly", 'path = "/mnt/etc/new"; installed-directly = true;'),
+    _file("device without a file system", 'path = "/mnt/etc/new"; device = "/dev/mmcblk0p4";', code="description-content",
+          reason="half of what says where it goes; stock takes no notice of the device"),
     _file("no path", "", stock=Stock.REFUSED, code="description-content", differs=(BOOT,), reason=EARLIER),
-    _file("no such folder", 'path = "/mnt/a/b/new";', stock=Stock.REFUSED, code="slot-unreadable", differs=(BOOT,),
+    _file("no such folder", 'path = "/mnt/a/b/new";', stock=Stock.REFUSED, code="path-unusable", differs=(BOOT,),
           reason=EARLIER),
-    _file("path is a folder", 'path = "/mnt/etc";', stock=Stock.REFUSED, code="slot-unreadable", differs=(BOOT,),
+    _file("path is a folder", 'path = "/mnt/etc";', stock=Stock.REFUSED, code="path-unusable", differs=(BOOT,),
           reason=EARLIER),
-    _file("no such file system", _on(_EXT4, "nosuchfs"), stock=Stock.REFUSED, code="mount-failed", differs=(BOOT,),
+    _file("file system whose name is a rule of mount(8)", _on(_EXT4, "nosuchfs"), stock=Stock.REFUSED,
+          code="mount-failed", differs=(BOOT,), reason=EARLIER),
+    _file("no such file system", _on(_EXT4, "anyfs"), stock=Stock.REFUSED, code="mount-failed", differs=(BOOT,),
           reason=EARLIER),
     Case("rawfile", "two files", files(entry("rawfile", 'path = "/mnt/etc/one";'),
          entry("rawfile", 'path = "/mnt/etc/two";', "b")), {"a": DATA, "b": TEXT}, changes=(FOLDER,)),
@@ -105,14 +112,14 @@ class Member:
 
 
 def tar(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
-    """An archive; its files belong to 123:456 and are of 2001."""
+    """An archive; its files belong to 123:456 and are of 2004."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=form) as archive:
         for member in members:
             info = tarfile.TarInfo(member.name)
             info.size, info.type = len(member.data), member.kind
             info.mode, info.linkname = member.mode, member.link
-            info.uid, info.gid, info.mtime = 123, 456, 1_000_000_000
+            info.uid, info.gid, info.mtime = 123, 456, 1_100_000_000
             info.pax_headers = dict(member.pax)
             archive.addfile(info, io.BytesIO(member.data))
     return made.getvalue()
@@ -174,14 +181,15 @@ _ARCHIVES: Final = (
     _archive("installed-directly", _TREE, "installed-directly = true;"),
     Case("archive", "two over one another", images(entry("archive", 'path = "/mnt";'), entry("archive", 'path = "/mnt";', "b")),
          {"a": _TREE, "b": tar(Member("new/file", b"second"))}, changes=(FOLDER,)),
-    _archive("climbs with ..", tar(Member("../new", b"x")), path="/mnt/etc", code="member-name", reason=_ESCAPE),
-    _archive("absolute name", tar(Member("/mnt/etc/new", b"x")), path="/mnt/bin", code="member-name", reason=_ESCAPE),
+    _archive("climbs with ..", tar(Member("../new", b"x")), path="/mnt/etc", code="payload-unsafe", reason=_ESCAPE),
+    _archive("absolute name", tar(Member("/mnt/etc/new", b"x")), path="/mnt/bin", code="payload-unsafe", reason=_ESCAPE),
     _archive("through a link that it brings", tar(Member("out", kind=tarfile.SYMTYPE, link="/mnt/etc"),
-             Member("out/new", b"x")), path="/mnt/bin", code="member-name", reason=_ESCAPE),
-    _archive("no such folder", _TREE, path="/mnt/a/b", stock=Stock.REFUSED, code="slot-unreadable", differs=(BOOT,),
+             Member("out/new", b"x")), path="/mnt/bin", code="payload-unsafe", reason=_ESCAPE),
+    _archive("no such folder", _TREE, path="/mnt/a/b", stock=Stock.REFUSED, code="path-unusable", differs=(BOOT,),
              reason=EARLIER),
-    _archive("no archive", DATA, stock=Stock.REFUSED, code="payload-format"),
-    _archive("cut off", _TREE[:2000], stock=Stock.REFUSED, code="payload-format"),
+    _archive("no archive", DATA, stock=Stock.REFUSED, code="payload-format", differs=(BOOT,), reason=EARLIER),
+    _archive("cut off", _TREE[:2000], stock=Stock.REFUSED, code="payload-format", differs=(BOOT, FOLDER),
+             reason=EARLIER),
 )  # fmt: skip
 
 
@@ -222,14 +230,15 @@ _RDIFF: Final = (
     _rdiff("of nothing", delta(), changes=()),
     _rdiff("no base", _DELTA, "", stock=Stock.REFUSED, code="description-content", differs=(BOOT,), reason=EARLIER),
     _rdiff("no delta", DATA, stock=Stock.REFUSED, code="delta-format"),
-    _rdiff("beyond the base", delta((0, 10), (5 << 20, 10)), stock=Stock.REFUSED, code="delta-format"),
+    _rdiff("beyond the base", delta((0, 10), (5 << 20, 10)), stock=Stock.REFUSED, code="delta-base",
+           differs=(DISK,), reason="how far an image got that failed half way"),
     _rdiff("base is the target", _DELTA, _BASE.replace("p2", "p3"), code="delta-base",
            reason="it would read what it has just written"),
     _rdiff_file("plain", _CONF, 'path = "/mnt/etc/app.conf";'),
     _rdiff_file("mode", delta((0, 3), b"x"), 'path = "/mnt/bin/tool";'),
     _rdiff_file("compressed", gzip.compress(_CONF, mtime=0), 'path = "/mnt/etc/app.conf"; compressed = "zlib";'),
     _rdiff_file("on ext4", _CONF, _on(_EXT4, "ext4", "/etc/app.conf"), changes=(_EXT4,), trees=(_EXT4,)),
-    _rdiff_file("no base", _CONF, 'path = "/mnt/etc/none";', stock=Stock.REFUSED, code="slot-unreadable",
+    _rdiff_file("no base", _CONF, 'path = "/mnt/etc/none";', stock=Stock.REFUSED, code="path-unusable",
                 differs=(BOOT,), reason=EARLIER),
     _rdiff_file("no path", _CONF, "", stock=Stock.REFUSED, code="description-content", differs=(BOOT,),
                 reason=EARLIER),
