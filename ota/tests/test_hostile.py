@@ -53,7 +53,10 @@ def test_a_hostile_package_is_refused_and_leaves_nothing(case: Case, trial: Tria
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_stock_meets_the_fate_that_the_table_foretells(case: Case, trial: Trial, before: Snapshot) -> None:
     stock = trial.run_stock(case, trial.package(case))
-    assert fate(before, stock) is case.stock, stock.log
+    found = fate(before, stock)
+    assert found in ([Stock.REFUSES, Stock.CRASHES] if case.stock is Stock.CHANCE else [case.stock]), (
+        stock.log
+    )
 
 
 def test_the_table_has_as_many_packages_as_promised() -> None:

@@ -309,7 +309,7 @@ _DISKS: Final = (
         "an image for the partition named as the running slot",
         image('volume = "rootfs-a";', kind="gptpart", device=DISK),
         "slot-running",
-        Stock.REFUSES,
+        Stock.RUNNING,
         _NODES,
     ),
     _disk(

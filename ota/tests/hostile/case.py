@@ -36,6 +36,7 @@ class Stock(StrEnum):
     INSTALLS = "installs it"
     OUTSIDE = "writes where it should not"
     RUNNING = "overwrites the running slot"
+    CHANCE = "refuses it or crashes"  # by memory that it never set
     CRASHES = "crashes"
     HANGS = "does not end"
 

@@ -293,8 +293,8 @@ _FEATURES: Final = (
             ("docker_imageload", Stock.REFUSES, image(kind="docker_imageload")),
             ("ucfw", Stock.REFUSES, image(kind="ucfw")),
             ("lua", Stock.REFUSES, script("lua")),
-            ("ssblswitch", Stock.REFUSES, script("ssblswitch")),
-            ("docker_containerdelete", Stock.REFUSES, script("docker_containerdelete")),
+            ("ssblswitch", Stock.SPOILS, script("ssblswitch")),
+            ("docker_containerdelete", Stock.SPOILS, script("docker_containerdelete")),
             (
                 "ubipartition",
                 Stock.CRASHES,
@@ -331,9 +331,9 @@ _CHOICE: Final = (
     ),
     Case(
         "a pattern of hardware that takes ages",
-        package(in_json().replace('["1.0"]', '["#RE:((((((1?){99}){99}){99}){99}){99}){99}2"]')),
+        package(in_json().replace('["1.0"]', '["#RE:(((1?){99}){99}){20}2"]')),
         "description-content",
-        Stock.REFUSES,
+        Stock.CRASHES,
     ),
     Case(
         "without the set and mode that were asked for",

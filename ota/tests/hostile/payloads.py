@@ -373,11 +373,11 @@ _HEADERS: Final = (
     _chunked("SHA-1 digests", _header((9, 9), flags=0, hash_type=0), "header-unsupported", Stock.REFUSES),
     _chunked("flags that nobody knows", _header((9, 9), flags=0x404), "header-unsupported", Stock.NOTHING),
     _chunked(
-        "no url", _FINE, "description-content", Stock.REFUSES, 'chain = "raw"; source = "/dev/mmcblk0p2";'
+        "no url", _FINE, "description-content", Stock.CHANCE, 'chain = "raw"; source = "/dev/mmcblk0p2";'
     ),
     _chunked("a file:// url", _FINE, "description-content", Stock.REFUSES, _URL.replace("http", "file")),
     _chunked(
-        "delta in a delta", _FINE, "description-content", Stock.REFUSES, _URL.replace('"raw"', '"delta"')
+        "delta in a delta", _FINE, "description-content", Stock.CHANCE, _URL.replace('"raw"', '"delta"')
     ),
     _chunked("a server that is not there", _FINE, "connect", Stock.REFUSES),
 )

@@ -100,12 +100,14 @@ _RUNNING: Final = (
         "slot-running",
         Stock.RUNNING,
     ),
-    Case("a mounted partition", package(image(device=DATA)), "slot-mounted", Stock.OUTSIDE, prepare=_MOUNTED),
+    Case(
+        "a mounted partition", package(image(device=DATA)), "slot-mounted", Stock.INSTALLS, prepare=_MOUNTED
+    ),
     Case(
         "a mounted partition by another node",
         package(image(device="/dev/alias")),
         "slot-mounted",
-        Stock.OUTSIDE,
+        Stock.INSTALLS,
         prepare=_MOUNTED + _ALIAS.format("mmcblk0p4"),
     ),
 )
