@@ -17,8 +17,6 @@ from ota.formats.description import MAX_TEXT
 _NOT_POSIX: Final = re.compile(
     r"(?<!\\)\[[^]]*\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]"
 )
-    r"(?<!\\)\[[^]]*\[[:.=]|\(\?|\\[^]\[.$()|*+?{}\\^/-]|(?<!\\)\[[^]]*\\|(?<!\\)[*+?}][*+?{]"
-)
 
 MAX_REPETITIONS: Final = 1000  # of counts in one another, {3} in {2} being 6: they are unrolled or walked
 MAX_DEPTH: Final = 2  # of repetitions in one another; each multiplies the ways to match
