@@ -121,7 +121,14 @@ class Device:
         return place
 
     def write_image(
-        self, place: Place, offset: int, blocks: Iterable[bytes], image: Image, version: str
+        self,
+        place: Place,
+        offset: int,
+        blocks: Iterable[bytes],
+        image: Image,
+        version: str,
+        *,
+        exclusive: bool = True,
     ) -> Cost:
         """Write an image that comes as a stream, prove it, remember what the slot holds now.
 
@@ -130,7 +137,7 @@ class Device:
         """
         if place.slot:
             self.manifests.forget(place.slot.name)
-        with Target(place.path, writable=True) as target:
+        with Target(place.path, writable=True, exclusive=exclusive) as target:
             written = stream.write(blocks, target, offset, image, self.progress)
             manifest = stream.read_back(target, offset, written, self.progress)
         if place.slot and not offset:

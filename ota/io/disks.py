@@ -159,6 +159,23 @@ def in_use(disk: Path, also: Iterable[Path] = (), system: Path = Path("/")) -> d
     return found
 
 
+def check_free(disk: Path, start: int, stop: int) -> None:
+    """Refuse to write a part of a disk in which a partition lies that is in use.
+
+    Args:
+        start: bytes.
+        stop: bytes.
+
+    Raises:
+        DeviceError: "partition-in-use".
+    """
+    for number, use in in_use(disk).items():
+        end = use.extent.start + use.extent.size
+        if number == WHOLE or (start < end and use.extent.start < stop):
+            which = disk if number == WHOLE else f"partition {number} of {disk}"
+            raise DeviceError("partition-in-use", f"{which} would be written", found=use.what)
+
+
 def _partx(step: str, number: int, disk: Path) -> None:
     """Again for a while where somebody looks at the partition just now."""
     deadline = time.monotonic() + _WAIT_S

@@ -35,12 +35,15 @@ class Target:
         writable: opened for writing, and exclusively where it is a block device.
         compare: what is right already is not written again. That costs reading it; a slot known to
             be blank, or to differ everywhere, needs none of it.
+        exclusive: nobody else may have it, nor a partition of it.
 
     Raises:
         DeviceError: "slot-unreadable", "slot-mounted".
     """
 
-    def __init__(self, path: Path, *, writable: bool = False, compare: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, writable: bool = False, compare: bool = True, exclusive: bool = True
+    ) -> None:
         self.path = path
         # O_EXCL without O_CREAT: the kernel refuses a device that is mounted or claimed (open(2)).
         flags = os.O_CLOEXEC | (os.O_RDWR | os.O_EXCL if writable else os.O_RDONLY)
@@ -48,7 +51,7 @@ class Target:
             mode = path.stat().st_mode
             if stat.S_ISFIFO(mode) or stat.S_ISDIR(mode):  # opening a pipe would wait for its other end
                 raise DeviceError("slot-unreadable", f"{path} is neither a block device nor a file")
-            self._fd = os.open(path, flags if stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
+            self._fd = os.open(path, flags if exclusive and stat.S_ISBLK(mode) else flags & ~os.O_EXCL)
         except OSError as error:
             code = "slot-mounted" if writable and error.errno == errno.EBUSY else "slot-unreadable"
             raise DeviceError(code, f"{path} cannot be opened: {error.strerror}") from error
