@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.compat,
     pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root, for loop devices"),
     pytest.mark.tool("swupdate-2024.12", "sfdisk", "mkfs.vfat", "mke2fs", "mkenvimage", "fw_printenv"),
+    pytest.mark.tool("zck", "zck_read_header", "nginx"),
 ]
 
 

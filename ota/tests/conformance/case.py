@@ -104,6 +104,7 @@ class Case:
         key: both have the AES key.
         blank: there is a second disk, all zero.
         generator: swugenerator makes the package; it adds sha256, and compresses.
+        delta: an image: its .zck is published beside the device, its header is the member `a`.
     """
 
     group: str
@@ -124,6 +125,7 @@ class Case:
     key: bool = False
     blank: bool = False
     generator: bool = False
+    delta: bytes | None = None
 
     def __str__(self) -> str:
         return f"{self.group}: {self.name}"

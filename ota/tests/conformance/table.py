@@ -6,6 +6,7 @@ from typing import Final
 
 from ota.tests.conformance.attributes import ATTRIBUTES
 from ota.tests.conformance.case import Case, Stock
+from ota.tests.conformance.deltas import DELTAS
 from ota.tests.conformance.generated import GENERATED
 from ota.tests.conformance.order import ORDER
 from ota.tests.conformance.search import SEARCH
@@ -21,6 +22,7 @@ CASES: Final[tuple[Case, ...]] = (
     *ORDER,
     *VARIABLES,
     *WRITERS,
+    *DELTAS,
     *STEPS,
     *GENERATED,
 )
