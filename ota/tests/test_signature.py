@@ -517,6 +517,7 @@ def growth(call: Callable[[], object], times: int) -> int:
     return min(after - before for before, after in itertools.pairwise(held))
 
 
+@pytest.mark.faults
 def test_thousands_of_verifications_leak_nothing() -> None:
     signature, root = LEAF.sign(chain=MIDDLE.certificate), ROOT.certificate
     key, public_key = LEAF.key, LEAF.public_key
@@ -532,6 +533,7 @@ def test_thousands_of_verifications_leak_nothing() -> None:
     assert growth(lambda: crypto.sign(DESCRIPTION, key), 300) < MAX_GROWTH
 
 
+@pytest.mark.faults
 def test_hundreds_of_refusals_leak_nothing() -> None:
     signature, root, key = LEAF.sign(chain=MIDDLE.certificate), ROOT.certificate, LEAF.public_key
 
