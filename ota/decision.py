@@ -60,6 +60,8 @@ def decide(
         OtaError: the first reason why it cannot be installed.
     """
     description, signer = examine(package, device, chosen)
+    if description.output:
+        _log.warning("no copy of the package is kept at %s", description.output)
     for entry in description.entries:
         _check_type(entry, handlers)
     kept = (_keep_vars(description, device),) if description.vars else ()

@@ -144,6 +144,7 @@ class Description:
     bootenv: Mapping[str, str]  # an empty value unsets the variable
     vars: Mapping[str, str]  # as bootenv, for a namespace beside it
     namespace: str | None  # of the vars
+    output: str | None  # where SWUpdate keeps a copy of the package
     reboot: bool | None  # None: the device's own setting
     transaction_marker: bool
     state_marker: bool
@@ -184,6 +185,7 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
         bootenv=_variables(view, "bootenv" if view.find("bootenv") else "uboot"),
         vars=_variables(view, "vars"),
         namespace=attributes.text(view.field("namespace-for-vars"), "namespace-for-vars"),
+        output=attributes.text(view.field("output"), "output"),
         reboot=_reboot(view),
         transaction_marker=_marker(view, "bootloader_transaction_marker"),
         state_marker=_marker(view, "bootloader_state_marker"),

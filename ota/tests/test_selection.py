@@ -134,6 +134,7 @@ def test_every_attribute_of_a_single_copy_is_read() -> None:
         name=None,
         update_type=None,
         namespace=None,
+        output=None,
         description="one board, one place for everything",
         hardware=("1.0", "1.3", "#RE:^2\\.[0-9]+$"),
         entries=(

@@ -164,7 +164,8 @@ _MARKERS: Final = (
     _markers("reboot as a number", "reboot = 1;", code="description-content",
              reason="a wrong type is a mistake; stock ignores the attribute"),
     _markers("description", 'description = "what is new";'),
-    _markers("name and output", 'name = "product"; output = "/srv/kept.swu";'),
+    _markers("name", 'name = "product";'),
+    _markers("output", 'output = "/mnt/kept.swu";'),
     _markers("dry run", "", options=("--dry-run",), changes=()),
 )  # fmt: skip
 
