@@ -258,7 +258,7 @@ CASES: Final = (
         "rawcopy",
         make_nothing,
         "scripts",
-        'type = "rawcopy"; device = "{device}"; properties: {{ copyfrom = "{other}"; type = "postinst"; }};',
+        'type = "rawcopy"; device = "{device}"; properties: {{ copyfrom = "{other}"; type = "postinstall"; }};',
     ),
     Case(
         "readback",
