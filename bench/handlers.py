@@ -258,7 +258,8 @@ CASES: Final = (
         "rawcopy",
         make_nothing,
         "scripts",
-        'type = "rawcopy"; device = "{device}"; properties: {{ copyfrom = "{other}"; type = "postinstall"; }};',
+        'type = "rawcopy"; device = "{device}"; '
+        'properties: {{ copyfrom = "{other}"; type = "postinstall"; }};',
     ),
     Case(
         "readback",
