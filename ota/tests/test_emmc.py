@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Card:
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]]:
     """What the compiler makes of the kernel's header."""
-    if not shutil.which("gcc"):
+    if not shutil.which("gcc") and "CI" not in os.environ:
         pytest.skip("needs gcc")
     folder = tmp_path_factory.mktemp("layout")
     (folder / "layout.c").write_text(LAYOUT)
