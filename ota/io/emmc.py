@@ -14,7 +14,6 @@ those of linux/mmc/core.h.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import struct
@@ -119,6 +118,8 @@ def starting(value: int, enable: int) -> int:
 
 
 def _read(device: Path, ioctl: Ioctl) -> bytes:
+    import ctypes  # few devices set this register: loaded for those
+
     register = ctypes.create_string_buffer(EXT_CSD_SIZE)
     _send(device, ioctl, _read_command(ctypes.addressof(register)))
     return register.raw
