@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -194,11 +195,14 @@ def _jobs(
 
 
 def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:
-    """Whether an entry goes to a disk, to one of its partitions, or to what is not there yet."""
-    if not entry.device:
-        return False
-    path = device.find(entry.device).path
-    return not path.exists() or str(path.resolve()).startswith(str(disk.resolve()))
+    return bool(entry.device) and is_of(device.find(str(entry.device)).path, disk)
+
+
+def is_of(path: Path, disk: Path) -> bool:
+    """Whether a path is a disk, one of its partitions, or not there yet."""
+    whole = str(disk.resolve())
+    partition = rf"{'p' if whole[-1].isdigit() else ''}[0-9]+"  # /dev/loop10 is no partition of /dev/loop1
+    return not path.exists() or bool(re.fullmatch(f"{re.escape(whole)}({partition})?", str(path.resolve())))
 
 
 def _late(decision: Callable[[], Job]) -> Job:

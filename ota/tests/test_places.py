@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ota import decision
 from ota.tests.world import World, sha256
 
 PAYLOAD = bytes(range(256)) * 400  # 102,400 bytes
@@ -46,3 +47,24 @@ def test_two_beside_each_other_are_installed(world: World, packed: bool) -> None
     outcome = world.ota("install", beside)
     assert outcome.status == 0, outcome.errors
     assert bool(world.slot_b.read_bytes().startswith(PAYLOAD * 2))
+
+
+@pytest.mark.parametrize(
+    ("disk", "path", "inside"),
+    [
+        ("sda", "sda", True),
+        ("sda", "sda1", True),
+        ("sda", "sdaa", False),
+        ("mmcblk0", "mmcblk0p12", True),
+        ("loop1", "loop10", False),
+        ("loop1", "loop1p1", True),
+        ("loop1p1", "loop1p10", False),
+    ],
+)
+def test_an_entry_waits_for_what_is_made_of_its_disk_and_of_no_other(
+    tmp_path: Path, disk: str, path: str, inside: bool
+) -> None:
+    for name in (disk, path):
+        (tmp_path / name).touch()
+    assert decision.is_of(tmp_path / path, tmp_path / disk) == inside
+    assert decision.is_of(tmp_path / "not there yet", tmp_path / disk)
