@@ -49,8 +49,17 @@ def load(name: str, folder: Path) -> Board:
     Raises:
         ConfigError: no such board, or the file is wrong.
     """
+    return _parse(read(name, folder))
+
+
+def read(name: str, folder: Path) -> settings.Table:
+    """As `load`, for those who know more of its tables.
+
+    Raises:
+        ConfigError: no such board, or the file cannot be read.
+    """
     if name.endswith(".toml"):
-        return _parse(settings.read(folder / name))
+        return settings.read(folder / name)
     resource = importlib.resources.files("boards").joinpath(f"{name}.toml")
     if "/" in name or not resource.is_file():
         known = sorted(
@@ -62,7 +71,7 @@ def load(name: str, folder: Path) -> Board:
             "file-missing", "no such board", expected="a path or " + ", ".join(known), found=name
         )
     with importlib.resources.as_file(resource) as path:
-        return _parse(settings.read(path))
+        return settings.read(path)
 
 
 def _parse(table: settings.Table) -> Board:
