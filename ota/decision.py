@@ -21,7 +21,7 @@ from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Cost
-from ota.job import NO_PAYLOAD, Job, Payload, Row
+from ota.job import NO_PAYLOAD, Handler, Job, Payload, Row
 from ota.package import Package
 
 _log = logging.getLogger(__name__)
@@ -190,11 +190,18 @@ def _jobs(
             raise UpdateError(
                 "member-size", f"{entry.label}: length", expected=f"{entry.size} bytes", found=payload.size
             )
-        decision = partial(handlers[entry.type].handler, entry, payload, device, description)
+        decision = partial(_load(handlers[entry.type], entry), entry, payload, device, description)
         is_early = not any(_lies_on(device, entry, disk) for disk in changed)
         job = decision() if is_early else _late(decision)
         changed += job.changes
         yield job
+
+
+def _load(row: Row, entry: Entry) -> Handler:
+    try:
+        return row.load()
+    except ImportError as error:
+        raise ConfigError("tool-missing", f"{entry.label}: a library is missing: {error}") from error
 
 
 def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:
