@@ -19,7 +19,7 @@ import random
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -60,12 +60,14 @@ class Cut:
         torn: half of that sector is written all the same. For what claims to bear it: U-Boot's environment,
             whose copies have a checksum, and a slot, which is proved before it is used. grubenv and
             file systems rely on whole sectors, as disks promise them.
+        after: what has to happen before the count begins; the power stays on at that moment.
     """
 
     count: int
     event: Event = Event.WRITE
     within: Range | None = None
     torn: bool = False
+    after: Cut | None = None
 
 
 class Content:
@@ -246,7 +248,7 @@ class Disk:
     def power_on(self) -> None:
         self.counts: Counter[str] = Counter()
         self.log: list[Entry] = []
-        self._cut: Cut | None = None
+        self._stages: list[Cut] = []  # the first of them is being counted
         self._left = 0
         self._was_cut.clear()
         self.is_on = True
@@ -260,7 +262,8 @@ class Disk:
     def arm(self, cut: Cut | None) -> None:
         """From now on this cut is awaited, and no other."""
         with self._lock:
-            self._cut, self._left = cut, cut.count if cut else 0
+            self._stages = list(_stages(cut))
+            self._left = self._stages[0].count if self._stages else 0
 
     def wait_for_cut(self, timeout: float) -> bool:
         """Seconds; whether the power went."""
@@ -282,7 +285,7 @@ class Disk:
             if done == len(data):
                 return self.model.write(self.content, offset, data, fua=fua)
             self.model.write(self.content, offset, data[:done], fua=False)
-            if self._cut and self._cut.torn:
+            if self._stages[0].torn:
                 half = data[done : done + SECTOR // 2]
                 rest = self.content.read(offset + done + len(half), SECTOR - len(half))
                 self.model.write(self.content, offset + done, half + rest, fua=False)
@@ -293,11 +296,9 @@ class Disk:
         with self._lock:
             self._prove_on()
             self.log.append(Entry(Event.FLUSH))
-            if self._cut and self._cut.event is Event.FLUSH:
-                self._left -= 1
-                if not self._left:
-                    self._lose()
-                    raise Gone
+            if self._stages and self._stages[0].event is Event.FLUSH and self._is_reached(1):
+                self._lose()
+                raise Gone
             self.counts[Event.FLUSH] += 1
             self.model.flush()
 
@@ -307,18 +308,33 @@ class Disk:
 
     def _before_cut(self, offset: int, length: int) -> int:
         """How many bytes of a write come through."""
-        if not self._cut or self._cut.event is not Event.WRITE:
+        if not self._stages or self._stages[0].event is not Event.WRITE:
             return length
-        within = self._cut.within or Range(0, self.size)
+        within, left = self._stages[0].within or Range(0, self.size), self._left
         start, stop = max(offset, within.start), min(offset + length, within.stop)
-        counted = max(0, stop - start) // SECTOR
-        if counted < self._left:
-            self._left -= counted
-            return length
-        return start - offset + (self._left - 1) * SECTOR
+        if self._is_reached(max(0, stop - start) // SECTOR):
+            return start - offset + (left - 1) * SECTOR
+        return length
+
+    def _is_reached(self, count: int) -> bool:
+        """Whether the power goes at one of so many events more."""
+        self._left -= count
+        if self._left > 0:
+            return False
+        if len(self._stages) == 1:
+            return True
+        self._stages.pop(0)
+        self._left = self._stages[0].count
+        return False
 
     def _lose(self) -> None:
         self.is_on = False
         self.lost = self.model.lose(self.content)
         self.on_cut()
         self._was_cut.set()
+
+
+def _stages(cut: Cut | None) -> Iterator[Cut]:
+    if cut:
+        yield from _stages(cut.after)
+        yield cut

@@ -95,6 +95,19 @@ def test_a_cut_within_a_place_counts_only_what_is_written_there(base: Path, coun
     assert at(disk, 10, 6) == left
 
 
+def test_a_cut_after_something_else_counts_from_there(base: Path) -> None:
+    disk = Disk(Content(base), CachedDisk(0, Fate.DROPPED))
+    slot = Range(10 * SECTOR, 12 * SECTOR)
+    disk.arm(Cut(2, Event.FLUSH, after=Cut(2, within=slot)))
+    disk.flush()
+    put(disk, (10, sectors("a", 2)), (20, sectors("b")))
+    disk.flush()
+    put(disk, (30, sectors("c")))
+    with pytest.raises(Gone):
+        disk.flush()
+    assert (at(disk, 10, 2), at(disk, 20), at(disk, 30)) == ("aa", "b", "-")
+
+
 def test_a_cut_at_a_flush_is_before_it(base: Path) -> None:
     disk = Disk(Content(base), CachedDisk(0, Fate.DROPPED))
     disk.arm(Cut(2, Event.FLUSH))
