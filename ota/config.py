@@ -14,7 +14,7 @@ from ota import commands, settings
 from ota import network as networks
 from ota.acceptance import Acceptance
 from ota.board import Board, Slot
-from ota.boot.environments import ENVIRONMENTS, NAMESPACE
+from ota.boot.environments import ENVIRONMENTS, NAMESPACE, NAMESPACED
 from ota.commands import Commands
 from ota.errors import ConfigError
 from ota.io.network import Network
@@ -31,7 +31,7 @@ TOOLS: Final = ("2022.12", "2024.12", "2025.12")  # releases of SWUpdate with pr
 class Vars:
     """Where the `vars` of packages are kept."""
 
-    environment: str  # one of ENVIRONMENTS
+    environment: str  # one of NAMESPACED
     path: Path
     namespace: str | None = None  # of packages that name none
 
@@ -73,7 +73,7 @@ def load(path: Path) -> Config:
     revision = table.optional_text("revision") or _revision_from(HWREVISION)
     state_dir = table.file("state_dir", "/var/lib/otakit")
     running = _running(table.table("running"), board.slots, paths)
-    environment, environment_path, reboot = _boot(table.table("boot"))
+    environment, environment_path, reboot = _boot(table.table("boot"), board)
     service_folder, service_tools = _service(table.table("service"))
     memory, script_s = _limits(table.table("limits"))
     config = Config(
@@ -140,9 +140,11 @@ def _is_root(device: Path) -> bool:
     return device.stat().st_rdev == Path("/").stat().st_dev or bool(root and same_file(device, Path(root[1])))
 
 
-def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
-    environment = table.text("environment", "uboot")
-    default = {"uboot": "/etc/fw_env.config"}.get(environment)
+def _boot(table: settings.Table, board: Board) -> tuple[str, Path, tuple[str, ...]]:
+    environment = table.text("environment", board.environment)
+    default = {"uboot": "/etc/fw_env.config", "grub": "/boot/grub/grubenv"}.get(environment)
+    if environment == board.environment:
+        default = board.environment_path or default
     path = table.file("path", default)
     reboot = table.texts("reboot")
     table.done()
@@ -152,10 +154,10 @@ def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
 
 def _vars(table: settings.Table, state_dir: Path) -> Vars:
     environment = table.text("environment", "file")
+    _check_one_of(NAMESPACED, environment, f"{table.path}: vars.environment")
     default = {"file": str(state_dir / "vars"), "uboot": "/etc/fw_env.config"}.get(environment)
     path, namespace = table.file("path", default), table.optional_text("namespace")
     table.done()
-    _check_one_of(ENVIRONMENTS, environment, f"{table.path}: vars.environment")
     if namespace is not None and not NAMESPACE.fullmatch(namespace):
         raise ConfigError(
             "config-value", f"{table.path}: vars.namespace", expected=NAMESPACE.pattern, found=namespace

@@ -11,6 +11,7 @@ from operator import add
 from pathlib import Path
 
 from ota import acceptance, commands, places
+from ota.board import Board, Slot
 from ota.boot.environments import NAMESPACE, open_environment
 from ota.commands import Commands
 from ota.device import Device
@@ -20,7 +21,7 @@ from ota.formats import selection as selecting
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Cost
-from ota.job import NO_PAYLOAD, Job, Payload, Row
+from ota.job import NO_PAYLOAD, Handler, Job, Payload, Row
 from ota.package import Package
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Update:
     jobs: tuple[Job, ...]
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
-    running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
+    board: Board
+    running: Slot
     record: Path | None = None  # the file of installed versions, if one is kept
     versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
     commands: Commands = field(default_factory=Commands)
@@ -92,7 +94,8 @@ def decide(
         jobs,
         cost,
         memory,
-        device.config.running.bootenv,
+        device.board,
+        device.config.running,
         device.config.acceptance.record,
         installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
         device.config.commands,
@@ -187,11 +190,18 @@ def _jobs(
             raise UpdateError(
                 "member-size", f"{entry.label}: length", expected=f"{entry.size} bytes", found=payload.size
             )
-        decision = partial(handlers[entry.type].handler, entry, payload, device, description)
+        decision = partial(_load(handlers[entry.type], entry), entry, payload, device, description)
         is_early = not any(_lies_on(device, entry, disk) for disk in changed)
         job = decision() if is_early else _late(decision)
         changed += job.changes
         yield job
+
+
+def _load(row: Row, entry: Entry) -> Handler:
+    try:
+        return row.load()
+    except ImportError as error:
+        raise ConfigError("tool-missing", f"{entry.label}: a library is missing: {error}") from error
 
 
 def _lies_on(device: Device, entry: Entry, disk: Path) -> bool:

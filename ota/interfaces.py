@@ -88,8 +88,11 @@ class Bootloader(Protocol):
     def get(self, name: str) -> str | None:
         """A variable's value, None where it is not set."""
 
+    def read(self) -> Mapping[str, str]:
+        """All variables, at one look."""
+
     def apply(self, changes: Mapping[str, str | None]) -> None:
-        """Set (or, with None, remove) all of these variables, or none of them."""
+        """Set all of these variables (remove those that are None or empty), or none of them; read back."""
 
 
 @dataclass(frozen=True, slots=True)
