@@ -58,3 +58,27 @@ def unpack(
 
 # Whatever a package calls /lib/... lies under /usr, as on every machine that was installed since Debian 12.
 _MERGED: Final = 'for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done'
+
+
+def download_source(folder: Path, package: str, suite: str) -> Path:
+    """Downloads the tarballs of a source package into a folder, as the suite's signed index has them."""
+    archive = artefacts.ROOT / "bench" / "tools" / "archive.py"
+    state = folder / "apt"
+    (state / "lists" / "partial").mkdir(parents=True)
+    sources = state / "sources.list"
+    sources.write_text(artefacts.run(sys.executable, archive, suite).replace("deb ", "deb-src ", 1))
+    settings = {
+        "Dir::Etc::SourceList": sources,
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State": state,
+        "Dir::State::Lists": state / "lists",
+        "Dir::State::Status": "/dev/null",
+        "Dir::Cache": state,
+        "APT::Sandbox::User": "root",  # another user could not enter a private folder
+        "APT::Update::Error-Mode": "any",
+        "Acquire::Languages": "none",
+    }
+    apt_get = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
+    artefacts.run(*apt_get, "update")
+    artefacts.run(*apt_get, "source", "--download-only", "--only-source", "--tar-only", package, folder=folder)
+    return folder
