@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ota import settings
+from ota.boot.table import MAX_LIMIT
 from ota.errors import ConfigError
 
 
@@ -32,6 +33,10 @@ class Board:
     revisions: tuple[str, ...]  # hardware-compatibility
     software_set: str
     slots: tuple[Slot, ...]
+    runs: str = ""  # where it was seen to run, e.g. "in CI, emulated"; empty: nowhere yet
+    environment: str = "uboot"  # where the boot loader's variables lie: file, uboot or grub
+    environment_path: str | None = None  # None: the environment's own default
+    tries: int = 3  # starts of a new system before the boot loader falls back
 
     def other(self, slot: Slot) -> Slot:
         """The slot that runs while `slot` is written."""
@@ -44,8 +49,17 @@ def load(name: str, folder: Path) -> Board:
     Raises:
         ConfigError: no such board, or the file is wrong.
     """
+    return _parse(read(name, folder))
+
+
+def read(name: str, folder: Path) -> settings.Table:
+    """As `load`, for those who know more of its tables.
+
+    Raises:
+        ConfigError: no such board, or the file cannot be read.
+    """
     if name.endswith(".toml"):
-        return _parse(settings.read(folder / name))
+        return settings.read(folder / name)
     resource = importlib.resources.files("boards").joinpath(f"{name}.toml")
     if "/" in name or not resource.is_file():
         known = sorted(
@@ -57,17 +71,28 @@ def load(name: str, folder: Path) -> Board:
             "file-missing", "no such board", expected="a path or " + ", ".join(known), found=name
         )
     with importlib.resources.as_file(resource) as path:
-        return _parse(settings.read(path))
+        return settings.read(path)
 
 
 def _parse(table: settings.Table) -> Board:
+    boot = table.table("boot")
     board = Board(
         name=table.text("name"),
         revisions=table.texts("revisions"),
         software_set=table.text("set", "stable"),
         slots=tuple(_slot(name, values) for name, values in table.named_tables("slots")),
+        runs=table.text("runs", ""),
+        environment=boot.text("environment", "uboot"),
+        environment_path=boot.optional_text("path"),
+        tries=boot.integer("tries", 3),
     )
+    boot.done()
+    table.leave("loader", "disk", "emulator")
     table.done()
+    if not 1 <= board.tries <= MAX_LIMIT:
+        raise ConfigError(
+            "config-value", f"{table.path}: boot.tries", expected=f"1 to {MAX_LIMIT}", found=board.tries
+        )
     if len(board.slots) != 2:
         raise ConfigError(
             "config-value", f"{table.path}: slots", expected="two slots, A and B", found=len(board.slots)

@@ -25,7 +25,7 @@ from ota import decision, folder, installer, package, settings, slotsync
 from ota.acceptance import Rules
 from ota.board import Slot
 from ota.boot.environments import open_environment
-from ota.boot.state import RECOVERY_STATUS, USTATE
+from ota.boot.table import RECOVERY_STATUS, USTATE
 from ota.config import Config
 from ota.device import Device
 from ota.errors import FAMILIES, ConfigError, DeviceError, OtaError

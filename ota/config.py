@@ -73,7 +73,7 @@ def load(path: Path) -> Config:
     revision = table.optional_text("revision") or _revision_from(HWREVISION)
     state_dir = table.file("state_dir", "/var/lib/otakit")
     running = _running(table.table("running"), board.slots, paths)
-    environment, environment_path, reboot = _boot(table.table("boot"))
+    environment, environment_path, reboot = _boot(table.table("boot"), board)
     service_folder, service_tools = _service(table.table("service"))
     memory, script_s = _limits(table.table("limits"))
     config = Config(
@@ -140,9 +140,11 @@ def _is_root(device: Path) -> bool:
     return device.stat().st_rdev == Path("/").stat().st_dev or bool(root and same_file(device, Path(root[1])))
 
 
-def _boot(table: settings.Table) -> tuple[str, Path, tuple[str, ...]]:
-    environment = table.text("environment", "uboot")
+def _boot(table: settings.Table, board: Board) -> tuple[str, Path, tuple[str, ...]]:
+    environment = table.text("environment", board.environment)
     default = {"uboot": "/etc/fw_env.config"}.get(environment)
+    if environment == board.environment:
+        default = board.environment_path or default
     path = table.file("path", default)
     reboot = table.texts("reboot")
     table.done()

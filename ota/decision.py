@@ -11,6 +11,7 @@ from operator import add
 from pathlib import Path
 
 from ota import acceptance, commands, places
+from ota.board import Board, Slot
 from ota.boot.environments import NAMESPACE, open_environment
 from ota.commands import Commands
 from ota.device import Device
@@ -35,7 +36,8 @@ class Update:
     jobs: tuple[Job, ...]
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
-    running: Mapping[str, str]  # variables that make the boot loader start the slot that runs now
+    board: Board
+    running: Slot
     record: Path | None = None  # the file of installed versions, if one is kept
     versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
     commands: Commands = field(default_factory=Commands)
@@ -92,7 +94,8 @@ def decide(
         jobs,
         cost,
         memory,
-        device.config.running.bootenv,
+        device.board,
+        device.config.running,
         device.config.acceptance.record,
         installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
         device.config.commands,

@@ -112,6 +112,7 @@ class DeviceError(OtaError):
         "slot-damaged": "the slot differs from its manifest",
         "disk-full": "no space left where the agent keeps its state",
         "boot-environment": "the boot loader's environment cannot be read or written",
+        "boot-state": "the state of the boot logic does not allow it",
         "state-unwritable": "the folder where the agent keeps its state cannot be written",
         "state-noexec": "a script cannot run in the folder where the agent keeps its state",
         "mount-failed": "a file system cannot be mounted",

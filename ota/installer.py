@@ -13,7 +13,8 @@ from functools import partial, reduce
 from operator import add
 
 from ota import commands
-from ota.boot.state import UpdateState, changes
+from ota.boot import state
+from ota.boot.table import Event
 from ota.decision import Update
 from ota.errors import OtaError
 from ota.formats import versions
@@ -33,11 +34,12 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         OtaError: before the first write nothing was changed; afterwards the boot environment says
             that the update failed, and the running slot is as it was.
     """
+    begin = _at(Event.BEGIN, update, bootloader)
     with ExitStack() as closing:
         for job in update.jobs:
             closing.callback(job.close)
             job.check()
-        _begin(bootloader, update)
+        bootloader.apply(begin)
         try:
             for job in update.jobs:
                 job.before()
@@ -55,19 +57,16 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
     return cost
 
 
-def _begin(bootloader: Bootloader, update: Update) -> None:
-    """Switch back, too, where an earlier update had switched to what is about to be overwritten."""
-    bootloader.apply({**update.running, **_changes(update, UpdateState.IN_PROGRESS)})
-
-
 def _commit(bootloader: Bootloader, update: Update) -> None:
-    """The slot switch and the end of the transaction are one write."""
+    """The slot switch and the end of the transaction are one write; which slot, the package says."""
     bootenv: dict[str, str | None] = {
         name: value or None for name, value in update.description.bootenv.items()
     }
     for job in update.jobs:
         bootenv = {**bootenv, **job.bootenv} if job.overrides else {**job.bootenv, **bootenv}
-    bootloader.apply({**bootenv, **_changes(update, UpdateState.INSTALLED)})
+    said = _at(Event.COMMIT, update, bootloader)
+    own = {name for slot in update.board.slots for name in slot.bootenv}
+    bootloader.apply({**bootenv, **{name: value for name, value in said.items() if name not in own}})
 
 
 def _record(update: Update) -> None:
@@ -92,12 +91,14 @@ def _say_failed(bootloader: Bootloader, update: Update) -> None:
 
 def _mark_failed(bootloader: Bootloader, update: Update) -> None:
     # Where this fails too, the environment still says "in progress". A script may have switched.
-    bootloader.apply({**update.running, **_changes(update, UpdateState.FAILED)})
+    bootloader.apply(_at(Event.FAIL, update, bootloader))
 
 
-def _changes(update: Update, state: UpdateState) -> dict[str, str | None]:
-    return changes(
-        state,
+def _at(event: Event, update: Update, bootloader: Bootloader) -> dict[str, str | None]:
+    """What the table stores, but for the markers that the package does not want."""
+    situation = state.read(bootloader, update.board, update.running)
+    return state.marked(
+        state.step(situation, event).changes,
         transaction_marker=update.description.transaction_marker,
         state_marker=update.description.state_marker,
     )

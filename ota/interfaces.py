@@ -88,6 +88,9 @@ class Bootloader(Protocol):
     def get(self, name: str) -> str | None:
         """A variable's value, None where it is not set."""
 
+    def read(self) -> Mapping[str, str]:
+        """All variables, at one look."""
+
     def apply(self, changes: Mapping[str, str | None]) -> None:
         """Set (or, with None, remove) all of these variables, or none of them."""
 

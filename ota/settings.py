@@ -100,6 +100,11 @@ class Table:
                 raise self._complain(key)("a list of tables", values)
             yield Table(self.path, values, self._path(f"{key} {number}"))
 
+    def leave(self, *keys: str) -> None:
+        """Pass over tables that another reader of this file knows."""
+        for key in keys:
+            self._take(key, dict, "a table")
+
     def done(self) -> None:
         """Raises: ConfigError("config-key") naming the first key that nobody asked for."""
         for key in self._values:

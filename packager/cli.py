@@ -17,7 +17,8 @@ from ota.errors import ConfigError, OtaError
 from ota.trust import decryption
 from ota.trust.decryption import Key
 from ota.trust.signature import Trust
-from packager import build, check, inputs, keys, release
+from packager import bootscript, build, check, inputs, keys, release
+from packager.bootscript import Script
 from packager.contents import Contents
 from packager.interfaces import Companions
 
@@ -32,6 +33,7 @@ class Verb(StrEnum):
     BUILD = "build"
     INSPECT = "inspect"
     VERIFY = "verify"
+    BOOTSCRIPT = "bootscript"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +100,11 @@ def run_verify(options: argparse.Namespace) -> Contents:
     return contents
 
 
+def run_bootscript(options: argparse.Namespace) -> Script:
+    """Write the boot loader's script."""
+    return bootscript.write(options.board, Path())
+
+
 def _key(options: argparse.Namespace) -> Key | None:
     return decryption.read_key(options.decrypt_key) if options.decrypt_key else None
 
@@ -117,10 +124,11 @@ def signing_time(environment: Mapping[str, str]) -> int:
     return int(text)
 
 
-_RUN: Final[Mapping[Verb, Callable[[argparse.Namespace], Contents]]] = {
+_RUN: Final[Mapping[Verb, Callable[[argparse.Namespace], Contents | Script]]] = {
     Verb.BUILD: run_build,
     Verb.INSPECT: run_inspect,
     Verb.VERIFY: run_verify,
+    Verb.BOOTSCRIPT: run_bootscript,
 }
 
 
@@ -162,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
             help="look into encrypted artifacts: KEY IV, as swupdate -K",
         )
     of_verify.add_argument("--publish", type=Path, metavar="DIR", help="check the published files in DIR too")
+
+    of_bootscript = verb(Verb.BOOTSCRIPT, "Print the boot loader's script of a board.")
+    of_bootscript.add_argument("board", metavar="BOARD", help="a name in boards/, or a path ending in .toml")
     return parser
 
 

@@ -19,10 +19,10 @@ class FileEnvironment:
         self._path = path
 
     def get(self, name: str) -> str | None:
-        return self._read().get(name)
+        return self.read().get(name)
 
     def apply(self, changes: Mapping[str, str | None]) -> None:
-        variables: dict[str, str | None] = {**self._read(), **changes}
+        variables: dict[str, str | None] = {**self.read(), **changes}
         lines = [f"{name}={value}\n" for name, value in sorted(variables.items()) if value is not None]
         data = "".join(lines).encode(errors="surrogateescape")
         if len(data) > MAX_FILE:
@@ -31,7 +31,7 @@ class FileEnvironment:
             )
         durable.replace(self._path, data)
 
-    def _read(self) -> dict[str, str]:
+    def read(self) -> dict[str, str]:
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:

@@ -39,26 +39,26 @@ class UBootEnvironment:
         Raises:
             DeviceError: "boot-environment": it cannot be read at all.
         """
+        return self.read().get(name)
+
+    def read(self) -> dict[str, str]:
         if self._options:
             self._prove_namespaces()
-        return self._read().get(name)
+        lines = self._run("fw_printenv").split("\n")
+        return {
+            name: value for name, separator, value in (line.partition("=") for line in lines) if separator
+        }
 
     def apply(self, changes: Mapping[str, str | None]) -> None:
         # fw_setenv skips a line "name value" without a word, so "name=value", and a look afterwards.
         script = "".join(f"{name}={value or ''}\n" for name, value in changes.items())
         self._run("fw_setenv", "-s", "-", script=script)
-        now = self._read()
+        now = self.read()
         for name, value in changes.items():
             if now.get(name) != (value or None):
                 raise DeviceError(
                     "boot-environment", f"{name} did not take its value", expected=value, found=now.get(name)
                 )
-
-    def _read(self) -> dict[str, str]:
-        lines = self._run("fw_printenv").split("\n")
-        return {
-            name: value for name, separator, value in (line.partition("=") for line in lines) if separator
-        }
 
     def _prove_namespaces(self) -> None:
         """An earlier program warns of the option, and goes on."""

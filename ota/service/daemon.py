@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from ota.acceptance import Rules
-from ota.boot.state import USTATE, UpdateState
+from ota.boot.table import USTATE, UpdateState
 from ota.decision import Update
 from ota.device import Device
 from ota.errors import ConfigError, OtaError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ota.boot.file import MAX_FILE, FileEnvironment
-from ota.boot.state import UpdateState, changes
+from ota.boot.state import marked
 from ota.boot.uboot import UBootEnvironment
 from ota.errors import ConfigError, DeviceError
 from ota.interfaces import Bootloader
@@ -103,15 +103,14 @@ def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert caught.value.code == "tool-missing"
 
 
-def test_states_are_said_in_swupdates_words_and_only_where_wanted() -> None:
-    assert changes(UpdateState.IN_PROGRESS, transaction_marker=True, state_marker=True) == {
+def test_markers_are_set_only_where_wanted() -> None:
+    said = {"recovery_status": "in_progress", "ustate": "7", "boot_slot": "a"}
+    assert marked(said, transaction_marker=True, state_marker=True) == said
+    assert marked(said, transaction_marker=False, state_marker=True) == {"ustate": "7", "boot_slot": "a"}
+    assert marked(said, transaction_marker=True, state_marker=False) == {
         "recovery_status": "in_progress",
-        "ustate": "7",
+        "boot_slot": "a",
     }
-    assert changes(UpdateState.INSTALLED, transaction_marker=True, state_marker=False) == {
-        "recovery_status": None
-    }
-    assert changes(UpdateState.FAILED, transaction_marker=False, state_marker=True) == {"ustate": "3"}
 
 
 def test_an_update_switches_uboot(world: World, tool: FindTool) -> None:

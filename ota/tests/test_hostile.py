@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.boot.state import RECOVERY_STATUS, USTATE
+from ota.boot.table import RECOVERY_STATUS, USTATE
 from ota.tests.conformance.case import BOOT, DISK, FOLDER, PARTITIONS
 from ota.tests.devices import Snapshot, difference
 from ota.tests.hostile.case import Case, Stock, When

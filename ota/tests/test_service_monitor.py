@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ota.board import load
 from ota.decision import Update
 from ota.formats import description
 from ota.formats import selection as selecting
@@ -39,9 +41,12 @@ def progress(told: list[Told]) -> list[Progress]:
     return [each for each in told if isinstance(each, Progress)]
 
 
+BOARD = load("demo", Path())
+
+
 def update(*jobs: Job) -> Update:
     chosen = selecting.select(description.parse(DESCRIPTION), "demo", Selection("stable", "b"))
-    return Update(chosen, "CN=vendor", jobs, Cost(), 0, {})
+    return Update(chosen, "CN=vendor", jobs, Cost(), 0, BOARD, BOARD.slots[0])
 
 
 def events(monitor: Monitor, *told: tuple[str, int]) -> Cost:

@@ -24,17 +24,18 @@ ARROWS: dict[str, set[str]] = {
     "ota.native": {"ota.errors", "ota.interfaces"},
     "ota.formats": {"ota.errors", "ota.interfaces", "ota.native"},
     "ota.settings": {"ota.errors"},
-    "ota.board": {"ota.errors", "ota.settings", "boards"},
+    "ota.board": {"ota.errors", "ota.settings", "ota.boot.table", "boards"},
     "ota.io": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
     "ota.trust": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native"},
-    "ota.boot": {"ota.errors", "ota.interfaces", "ota.io"},
+    "ota.boot": {"ota.errors", "ota.interfaces", "ota.io", "ota.board", "ota.boot.table"},
+    "ota.boot.table": set(),
     "ota.sync": {"ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io"},
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
     "ota.acceptance": {"ota.errors", "ota.formats", "ota.settings"},
     "ota.commands": {"ota.errors", "ota.settings", "ota.io"},
     "ota.config": {
-        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.boot", "ota.commands",
-        "ota.network", "ota.io", "ota.trust",
+        "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.boot", "ota.boot.table",
+        "ota.commands", "ota.network", "ota.io", "ota.trust",
     },
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
@@ -54,15 +55,16 @@ ARROWS: dict[str, set[str]] = {
     "ota.places": {"ota.errors", "ota.io", "ota.job"},
     "ota.decision": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.commands",
-        "ota.device", "ota.job", "ota.package", "ota.places",
+        "ota.device", "ota.job", "ota.package", "ota.places", "ota.board",
     },
     "ota.installer": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.commands", "ota.decision",
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.boot.table", "ota.commands",
+        "ota.decision",
     },
     "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.decision"},
     "ota.service": {
-        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.acceptance", "ota.device", "ota.job",
-        "ota.decision",
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.boot.table", "ota.acceptance",
+        "ota.device", "ota.job", "ota.decision",
     },
     "ota.progress": {"ota.interfaces"},
     "ota.statistics": {"ota.interfaces"},
@@ -72,7 +74,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",
-        "ota.io", "ota.sync",
+        "ota.io", "ota.sync", "ota.boot.table",
     },
 }  # fmt: skip
 
