@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]  # of the checkout
-FOLDER: Final = ROOT / "build" / "boards"
+FOLDER: Final = (ROOT / "build").resolve() / "boards"
 FORGOTTEN_S: Final = 7 * 24 * 3600
 
 _log = logging.getLogger(__name__)

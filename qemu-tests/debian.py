@@ -80,5 +80,7 @@ def download_source(folder: Path, package: str, suite: str) -> Path:
     }
     apt_get = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
     artefacts.run(*apt_get, "update")
-    artefacts.run(*apt_get, "source", "--download-only", "--only-source", "--tar-only", package, folder=folder)
+    artefacts.run(
+        *apt_get, "source", "--download-only", "--only-source", "--tar-only", package, folder=folder
+    )
     return folder

@@ -19,7 +19,7 @@ PREFIX: Final = {"amd64": "x86_64-linux-gnu-", "arm64": "aarch64-linux-gnu-"}  #
 _PROGRAMS: Final = (
     "gcc", "libc6-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "make", "bison", "flex", "bc",
     "python3-setuptools", "python3-wheel", "python3-cffi", "grub-pc-bin", "bash", "coreutils", "dash", "diffutils",
-    "findutils", "grep", "gzip", "hostname", "mawk", "perl-base", "sed", "tar", "bzip2", "xz-utils", "xxd",
+    "busybox-static", "findutils", "grep", "gzip", "hostname", "mawk", "perl-base", "sed", "tar", "bzip2", "xz-utils", "xxd",
 )  # fmt: skip
 _LIBRARIES: Final = ("libpython3-dev", "libarchive-dev", "librsync-dev", "libssl-dev", "libzck-dev")
 # What maintainer scripts would have done.

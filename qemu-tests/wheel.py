@@ -32,7 +32,7 @@ def _make(path: Path, architecture: str) -> None:
             shutil.copy(source, copy)
         compiler = f"{toolchain.PREFIX[architecture]}gcc"
         toolchain.execute(
-            _BUILD, folder, PLATFORM=_PLATFORMS[architecture], CC=compiler, LDSHARED=f"{compiler} -shared"
+            _BUILD, folder, PLATFORM=_PLATFORMS[architecture], CC=compiler, LDSHARED=f"{compiler} -shared -s"
         )
         (built,) = (folder / "dist").glob("*.whl")
         shutil.copy(built, path)
