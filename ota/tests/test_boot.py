@@ -124,4 +124,6 @@ def test_an_update_switches_uboot(world: World, tool: FindTool) -> None:
     environment = UBootEnvironment(config)
     names = ("boot_slot", "ustate", "recovery_status", "bootcmd")
     assert [environment.get(name) for name in names] == ["b", "1", None, "run old"]
-    assert world.ota("status").answer["boot"] == {"recovery_status": None, "ustate": "1"}
+    boot = world.ota("status").answer["boot"]
+    assert isinstance(boot, dict)
+    assert [boot[name] for name in ("recovery_status", "ustate", "slot")] == [None, "1", "b"]
