@@ -15,7 +15,7 @@ from ota import health as healths
 from ota import network as networks
 from ota.acceptance import Acceptance
 from ota.board import Board, Slot
-from ota.boot.environments import ENVIRONMENTS, NAMESPACE
+from ota.boot.environments import ENVIRONMENTS, NAMESPACE, NAMESPACED
 from ota.commands import Commands
 from ota.errors import ConfigError
 from ota.health import Health
@@ -36,7 +36,7 @@ TOOLS: Final = ("2022.12", "2024.12", "2025.12")  # releases of SWUpdate with pr
 class Vars:
     """Where the `vars` of packages are kept."""
 
-    environment: str  # one of ENVIRONMENTS
+    environment: str  # one of NAMESPACED
     path: Path
     namespace: str | None = None  # of packages that name none
 
@@ -153,7 +153,7 @@ def _is_root(device: Path) -> bool:
 
 def _boot(table: settings.Table, board: Board) -> tuple[str, Path, tuple[str, ...], tuple[str, ...]]:
     environment = table.text("environment", board.environment)
-    default = {"uboot": "/etc/fw_env.config"}.get(environment)
+    default = {"uboot": "/etc/fw_env.config", "grub": "/boot/grub/grubenv"}.get(environment)
     if environment == board.environment:
         default = board.environment_path or default
     path = table.file("path", default)
@@ -186,10 +186,10 @@ def _watchdog(table: settings.Table) -> Watchdog | None:
 
 def _vars(table: settings.Table, state_dir: Path) -> Vars:
     environment = table.text("environment", "file")
+    _check_one_of(NAMESPACED, environment, f"{table.path}: vars.environment")
     default = {"file": str(state_dir / "vars"), "uboot": "/etc/fw_env.config"}.get(environment)
     path, namespace = table.file("path", default), table.optional_text("namespace")
     table.done()
-    _check_one_of(ENVIRONMENTS, environment, f"{table.path}: vars.environment")
     if namespace is not None and not NAMESPACE.fullmatch(namespace):
         raise ConfigError(
             "config-value", f"{table.path}: vars.namespace", expected=NAMESPACE.pattern, found=namespace
