@@ -7,6 +7,7 @@ folder that is renamed when all is done; others wait. What nobody has asked for 
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import inspect
@@ -49,14 +50,14 @@ def made(name: str, make: Callable[[Path], None], *inputs: str | Path) -> Path:
     return path
 
 
-def run(*arguments: str | Path, folder: Path | None = None, **environment: str) -> str:
-    """Runs a program to its end and gives back what it printed.
+def run(*arguments: str | Path, folder: Path | None = None, text: str = "", **environment: str) -> str:
+    """Runs a program to its end and gives back what it printed; `text` is its input.
 
     Raises:
         RuntimeError: it failed; with its command line and all it said.
     """
     process = subprocess.run(
-        arguments, cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True
+        arguments, cwd=folder, env=os.environ | environment, input=text.encode(), capture_output=True
     )
     if process.returncode != 0:
         said = (process.stdout + process.stderr).decode(errors="replace")
@@ -75,7 +76,8 @@ def tool(name: str) -> Path:
 def _hash(make: Callable[[Path], None], inputs: tuple[str | Path, ...]) -> str:
     module = inspect.getmodule(make)
     assert module is not None
-    digest = hashlib.sha256(inspect.getsource(module).encode())
+    code = ast.unparse(ast.parse(inspect.getsource(module)))  # without comments
+    digest = hashlib.sha256(code.encode())
     for given in inputs:
         digest.update(f"\0{_content(given)}".encode())
     return digest.hexdigest()[:12]

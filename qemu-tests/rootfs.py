@@ -1,7 +1,7 @@
-"""A guest's root file system from Debian's packages, as small as it gets: without our agent, kernel, settings.
+"""A guest's root file system from Debian's packages, as small as it gets: without agent, kernel, settings.
 
-Only programs that are named here stay, and what they load. Python's library is there as byte code alone, which
-costs an emulator much less time; it is never checked against sources.
+Only programs that are named here stay, and what they load. Python's library is there as byte code alone,
+which costs an emulator much less time; it is never checked against sources.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _UNUSED: Final = (
     "usr/lib/environment.d", "usr/lib/init", "usr/lib/kernel", "usr/lib/locale", "usr/lib/modprobe.d",
     "usr/lib/modules-load.d", "usr/lib/pcrlock.d", "usr/lib/ssl", "usr/lib/sysusers.d",
     "usr/lib/systemd/catalog", "usr/lib/systemd/network", "usr/lib/systemd/system-generators",
-    "usr/lib/systemd/systemd-*d.service", "usr/lib/systemd/systemd-cryptsetup", "usr/lib/systemd/systemd-fsck*",
-    "usr/lib/systemd/systemd-homed", "usr/lib/systemd/systemd-hostnamed", "usr/lib/systemd/systemd-localed",
+    "usr/lib/systemd/systemd-cryptsetup", "usr/lib/systemd/systemd-fsck*", "usr/lib/systemd/systemd-homed",
+    "usr/lib/systemd/systemd-hostnamed", "usr/lib/systemd/systemd-localed",
     "usr/lib/systemd/systemd-logind", "usr/lib/systemd/systemd-measure", "usr/lib/systemd/systemd-networkd*",
-    "usr/lib/systemd/systemd-timedated", "usr/lib/systemd/user*", "usr/lib/udev/hwdb*",
-    "usr/lib/udev/rules.d/60-persistent-*", "usr/lib/udev/rules.d/7*",
+    "usr/lib/systemd/systemd-timedated", "usr/lib/systemd/system/*.wants", "usr/lib/systemd/user*",
+    "usr/lib/udev/hwdb*", "usr/lib/udev/rules.d/60-persistent-*", "usr/lib/udev/rules.d/7*",
     "usr/lib/python3", "usr/lib/python3.11/**/__pycache__",
     *(f"usr/lib/python3.11/{name}" for name in (
-        "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3", "pydoc_data", "sqlite3",
-        "asyncio", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
+        "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3", "pydoc_data",
+        "asyncio", "sqlite3", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
         "encodings/big5*", "encodings/cp[1-9]*", "encodings/euc*", "encodings/gb*", "encodings/iso2022*",
         "encodings/iso8859_?[0-9]*", "encodings/johab*", "encodings/mac_*", "encodings/shift*",
         "lib-dynload/_codecs_*", "lib-dynload/_curses*", "lib-dynload/_dbm*", "lib-dynload/_decimal*",
@@ -58,8 +58,8 @@ _UNUSED: Final = (
         "lib-dynload/nis*", "lib-dynload/readline*",
     )),
 )  # fmt: skip
-_MODULES: Final = ("_cffi_backend*", "certifi", "chardet", "idna", "libconf*", "lz4", "requests", "six*", "urllib3",
-                   "zstandard")  # fmt: skip
+_MODULES: Final = ("_cffi_backend*", "certifi", "chardet", "idna", "libconf*", "lz4", "requests", "six*",
+                   "urllib3", "zstandard")  # fmt: skip
 
 
 def rootfs(architecture: str, packages: Sequence[str] = (), programs: Sequence[str] = ()) -> Path:
@@ -95,12 +95,9 @@ def _make(path: Path, architecture: str, packages: Sequence[str], programs: Sequ
 
 def compile_python(tree: Path, *folders: str, sources: bool) -> None:
     """Makes byte code of the guest's Python; `tree` lies in a workshop. Sources stay beside it, or go."""
-    layout = "" if sources else "-b"
     root = f"/{tree.relative_to(toolchain.toolchain())}"
-    toolchain.execute(
-        f"python3 -m compileall -q {layout} --invalidation-mode unchecked-hash -s {root} -p / {' '.join(folders)}",
-        tree,
-    )
+    options = f"-q --invalidation-mode unchecked-hash -s {root} -p / {'' if sources else '-b'}"
+    toolchain.execute(f"python3 -m compileall {options} {' '.join(folders)}", tree)
     if not sources:
         for folder in folders:
             for source in (tree / folder).rglob("*.py"):

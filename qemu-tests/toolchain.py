@@ -18,8 +18,9 @@ PREFIX: Final = {"amd64": "x86_64-linux-gnu-", "arm64": "aarch64-linux-gnu-"}  #
 
 _PROGRAMS: Final = (
     "gcc", "libc6-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "make", "bison", "flex", "bc",
-    "python3-setuptools", "python3-wheel", "python3-cffi", "grub-pc-bin", "bash", "coreutils", "dash", "diffutils",
-    "busybox-static", "findutils", "grep", "gzip", "hostname", "mawk", "perl-base", "sed", "tar", "bzip2", "xz-utils", "xxd",
+    "python3-setuptools", "python3-wheel", "python3-cffi", "grub-pc-bin", "bash", "busybox-static", "bzip2",
+    "coreutils", "dash", "diffutils", "findutils", "grep", "gzip", "hostname", "mawk", "perl-base", "sed",
+    "tar", "xxd", "xz-utils",
 )  # fmt: skip
 _LIBRARIES: Final = ("libpython3-dev", "libarchive-dev", "librsync-dev", "libssl-dev", "libzck-dev")
 # What maintainer scripts would have done.
@@ -38,13 +39,12 @@ def workshop() -> Iterator[Path]:
         yield Path(folder)
 
 
-def execute(script: str, folder: Path, **environment: str) -> str:
+def execute(script: str, folder: Path, **variables: str) -> str:
     """Runs lines of shell in a folder of the chroot, and gives back what they printed."""
     inside = folder.relative_to(toolchain())
-    return artefacts.run(
-        "chroot", toolchain(), "/bin/sh", "-euc", f"cd /{inside}\n{script}",
-        PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C", **environment,
-    )  # fmt: skip
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"} | variables
+    words = [f"{name}={value}" for name, value in environment.items()]
+    return artefacts.run("env", *words, "chroot", toolchain(), "/bin/sh", "-euc", f"cd /{inside}\n{script}")
 
 
 def _make(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """U-Boot for the arm64 board, from Debian's source package: the packaged binaries know no MMC.
 
-It is compiled once. Its default environment, which counts where no stored copy is good, is put into a place that
-was reserved in the binary.
+It is compiled once. Its default environment, which counts where no stored copy is good, is put into a place
+that was reserved in the binary.
 """
 
 from __future__ import annotations
@@ -19,12 +19,8 @@ import toolchain
 ENVIRONMENT_SIZE: Final = 0x2000  # bytes of a copy
 ENVIRONMENT_OFFSETS: Final = (0x100000, 0x180000)  # of the two copies, in the eMMC's user area
 
-# What every environment of this board begins with. PCI, and so the eMMC, is looked for after U-Boot has loaded its
-# environment: hence the second look.
+# What every environment of this board begins with: where things go in memory.
 BASE: Final = {
-    "preboot": "mmc list; env load",
-    "bootcmd": "run otakit_boot",
-    "bootdelay": "0",
     "kernel_addr_r": "0x40400000",
     "kernel_comp_addr_r": "0x58000000",
     "kernel_comp_size": "0x2000000",
@@ -34,8 +30,8 @@ BASE: Final = {
     "initrd_high": "0xffffffffffffffff",
 }
 
-# Of the modes of an SD host controller, QEMU's does this one: SDMA times out on the second file, ADMA with 64 bits
-# on the first.
+# Of the modes of an SD host controller, QEMU's does this one: SDMA times out on the second file, ADMA with
+# 64 bits on the first.
 _CONFIGURATION: Final = f"""\
 CONFIG_MMC=y
 CONFIG_MMC_PCI=y

@@ -1,4 +1,4 @@
-"""Our own wheel for an architecture, made from the checkout with the toolchain: what a device would install."""
+"""Our own wheel for an architecture, made from the checkout: what a device would install."""
 
 from __future__ import annotations
 
