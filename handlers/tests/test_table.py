@@ -28,8 +28,9 @@ def test_no_handler_is_loaded_before_an_update_has_an_entry_for_it() -> None:
 
 
 def install(world: World, package: Path) -> dict[str, object]:
-    command = [sys.executable, "-c", WITHOUT, "--config", world.folder / "device.toml", "install", package]
-    done = subprocess.run([*command, "--json"], capture_output=True)
+    config = world.folder / "device.toml"
+    command = [sys.executable, "-c", WITHOUT, "--config", str(config), "install", str(package), "--json"]
+    done = subprocess.run(command, capture_output=True)
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
 
