@@ -189,14 +189,14 @@ def test_the_machine_is_stopped_at_the_cut(base: Path) -> None:
 
 @pytest.mark.parametrize(("model", "flushes"), [(Emmc, 0), (lambda: CachedDisk(1), 1)])
 def test_qemu_reads_and_writes_it(
-    base: Path, tmp_path: Path, model: Callable[[], Model], flushes: int, qemu_io: Path
+    base: Path, tmp_path: Path, model: Callable[[], Model], flushes: int
 ) -> None:
     disk = Disk(Content(base), model())
     with serving(disk, tmp_path / "nbd"):
         commands = ("read -v 512 512", "write -P 65 1024 1024", "flush", "read -P 65 1024 1024")
         words = [word for command in commands for word in ("-c", command)]
         url = f"nbd+unix:///?socket={tmp_path / 'nbd'}"
-        done = subprocess.run([qemu_io, "-f", "raw", *words, url], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([QEMU_IO, "-f", "raw", *words, url], capture_output=True, text=True, timeout=20)
     assert "verification failed" not in done.stdout
     assert done.returncode == 0, done.stderr
     assert at(disk, 2, 2) == "AA"
