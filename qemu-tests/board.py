@@ -141,6 +141,15 @@ class Board:
                 raise Late(self._tail(f"no line {pattern!r} within {timeout} s"))
             time.sleep(_POLL_S)
 
+    def wait_all(self, *patterns: str, timeout: float = 60) -> None:
+        """As `wait`, for several lines that come in any order."""
+        start, last = self._seen, self._seen
+        for pattern in patterns:
+            self._seen = start
+            self.wait(pattern, timeout)
+            last = max(last, self._seen)
+        self._seen = last
+
     def run(self, *command: str, timeout: float = 120) -> Result:
         """Run a command in the guest, without a shell.
 
@@ -166,6 +175,12 @@ class Board:
             self._qemu.wait(10)
             raise PowerLost(self._tail(f"QEMU ended during {shlex.join(command)}")) from error
         return Result(**json.loads(answer))
+
+    def reconnect(self) -> None:
+        """The guest has started over, and with it the driver."""
+        if self._channel:
+            self._channel.close()
+            self._channel = None
 
     def shell(self, text: str, timeout: float = 120) -> str:
         """Run lines of shell that must succeed; returns what they printed."""

@@ -24,6 +24,9 @@ import trust
 import wheel
 from emulation import Emulation
 
+LATEST: Final = "latest.swu"  # what a board asks its server for
+PORTS: Final = {"qemu-arm64": 28443, "qemu-x86_64": 28444}  # of the servers that they ask
+
 GUEST: Final = Path(__file__).with_name("guest")
 TIME: Final = "1735689600"  # seconds since 1970: of every file in an image
 
@@ -45,6 +48,13 @@ _OTA: Final = "#!/usr/bin/python3 -I\nimport sys\nfrom ota.cli import main\nsys.
 _DEVICE: Final = """\
 board = "{board}"
 state_dir = "/data/otakit"
+[boot]
+packages = ["/data/updates", "{url}latest.swu"]
+reboot = ["reboot"]
+[health]
+commands = [["/bin/healthy"]]
+units = {units}
+timeout_s = 60
 [trust]
 certificates = ["/etc/otakit/signer.pem"]
 [network]
@@ -117,7 +127,7 @@ def _files(target: Emulation, version: str, fault: Fault | None) -> dict[str, by
         "etc/hwrevision": f"{target.board} 1.0\n".encode(),
         "etc/os-release": f'ID=otakit-test\nNAME="otakit test"\nVERSION_ID={version}\n'.encode(),
         "etc/sw-versions": f"rootfs {version}\n".encode(),
-        "etc/otakit/device.toml": _DEVICE.format(board=target.board).encode(),
+        "etc/otakit/device.toml": _device(target).encode(),
         "etc/otakit/signer.pem": (keys / trust.SIGNER).read_bytes(),
         "etc/otakit/servers.pem": (keys / trust.SERVERS).read_bytes(),
         "usr/lib/modules/order": initramfs.ordered(late).encode(),
@@ -129,6 +139,16 @@ def _files(target: Emulation, version: str, fault: Fault | None) -> dict[str, by
     if fault is Fault.HANGS:
         files["sbin/init"] = _HANG.encode()
     return files
+
+
+def url(board: str) -> str:
+    """Of the server that a board asks, as the guest sees it."""
+    return f"https://10.0.2.2:{PORTS[board]}/"
+
+
+def _device(target: Emulation) -> str:
+    units = '["driver.service"]' if target.architecture == "amd64" else "[]"
+    return _DEVICE.format(board=target.board, url=url(target.board), units=units)
 
 
 def _application(version: str) -> Iterator[tuple[str, bytes]]:

@@ -16,7 +16,7 @@ from packager import keys
 SIGNER, SIGNER_KEY = keys.CERTIFICATE, keys.KEY
 SERVERS: Final = "servers.pem"  # who signs servers' certificates
 SERVER: Final = "server.pem"  # a server's certificates and key, in one file
-ADDRESSES: Final = ("10.0.2.2", "127.0.0.1")  # this machine, as guests see it and as it does
+ADDRESSES: Final = ("10.0.2.2", "127.0.0.1", "localhost")  # this machine, as guests see it and as it does
 
 
 def trust() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -63,19 +64,33 @@ class Server:
         nginx: the program.
         extra: lines for the server block, such as "max_ranges 1;".
         names: of its certificate: hosts and addresses.
+        identity: authority, and certificates with key, instead of new ones; PEM files.
+        port: for TLS; 0: any.
     """
 
     def __init__(
-        self, folder: Path, root: Path, nginx: Path, extra: str = "", names: Sequence[str] = ("localhost",)
+        self,
+        folder: Path,
+        root: Path,
+        nginx: Path,
+        extra: str = "",
+        names: Sequence[str] = ("localhost",),
+        identity: tuple[Path, Path] | None = None,
+        port: int = 0,
     ) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
-        self.ca = folder / "tls-ca.pem"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.ca)
-        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        if identity:
+            self.ca, own = identity
+            shutil.copy(own, folder / "server.pem")
+        else:
+            self.ca = folder / "tls-ca.pem"
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(self.ca)
+            authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
         for _ in range(ATTEMPTS):
             self.port, self.plain_port = free_ports(2)
+            self.port = port or self.port
             self._process = self._start(root, nginx, extra)
             if self._is_up():
                 return

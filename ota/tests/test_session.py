@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import urllib3
 
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Range
@@ -168,6 +169,13 @@ def test_the_systems_authorities_are_not_trusted_beside_ones_own(vendor: Vendor,
         fetch(server.url, Network(ca=vendor.ca))
     assert caught.value.code == "tls"
     assert not vendor.seen
+
+
+def test_no_bundle_is_added_to_the_authorities_that_are_configured() -> None:
+    """urllib3 1.26 of Debian 12 names the system's bundle in every pool, whether that is there or not."""
+    pool = urllib3.HTTPSConnectionPool("localhost", ca_certs="/etc/ssl/certs/ca-certificates.crt")
+    session._Adapter(session._context(None), 1).cert_verify(pool, "https://localhost/", True, None)
+    assert pool.ca_certs is None
 
 
 class Proxy(socketserver.ThreadingTCPServer):

@@ -1,0 +1,64 @@
+"""What a device goes through in the field, on each emulated board, from its eMMC and through its boot loader.
+
+Whatever the agent does here it does by itself, at boot, unless the test says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import emulation
+import pytest
+from board import Board
+from product import BOOTS_S, UPDATES_S, Method, Product
+
+pytestmark = [pytest.mark.boards]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in emulation.NAMES])
+def product(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Product]:
+    with Product(request.param, tmp_path) as product:
+        yield product
+
+
+def status(board: Board) -> dict[str, object]:
+    result = board.run("ota", "status", "--json")
+    assert result.status == 0, result
+    return result.answer
+
+
+def print_statistics(what: str, answer: dict[str, object]) -> None:
+    print(f"{what}: {json.dumps(answer)}")
+
+
+def test_a_device_takes_a_delta_then_rdiff_and_goes_back(product: Product) -> None:
+    two, three = product.release("2.0.0"), product.release("3.0.0")
+    product.publish(product.pack(two))
+    with product.power_on() as board:
+        board.wait("otakit: slot=a ustate=0 .*")
+        board.wait(".*2.0.0 is installed in slot b", UPDATES_S)
+        print(f"installed after {board.up_s:.0f} s")
+        product.wait_for_trial(board, "b", "2.0.0")
+        print(f"boot, update, reboot, health check, confirm: {board.up_s:.0f} s")
+        assert product.digest("b", two.size) == two.digest
+        found = status(board)
+        print_statistics("2.0.0 by delta", found["last"])  # type: ignore[arg-type]
+
+        product.publish(product.pack(three, Method.RDIFF, base=two))
+        result = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+        assert result.status == 0, result
+        print_statistics("3.0.0 by rdiff", result.answer)
+        board.run("reboot")
+        product.wait_for_trial(board, "a", "3.0.0")
+        assert product.digest("a", three.size) == three.digest
+
+        result = board.run("ota", "rollback", "--no-reboot")
+        assert result.status == 0, result
+        board.run("reboot")
+        product.wait_for_trial(board, "b", "2.0.0")
+        found = status(board)
+        assert found["boot"]["slot"] == "b"  # type: ignore[index]
+        assert product.digest("b", two.size) == two.digest
+        print(f"all of it: {board.up_s:.0f} s")
