@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the tests are not installed
 
+from ota.boot.table import SETTLED, TABLE, Action, Count, Row, Running, Slot, UpdateState
 from ota.errors import FAMILIES
 from ota.tests import behaviours
 from ota.tests.conformance import table
@@ -66,11 +67,64 @@ def hostile() -> list[str]:
     return lines
 
 
+_STATES = {
+    "settled": SETTLED,
+    **{state.name.lower(): frozenset({state}) for state in UpdateState if state not in SETTLED},
+}
+
+
+def states() -> list[str]:
+    """The boot logic: a diagram of what changes the state, and one line a row of the table."""
+    return ["```mermaid", *_diagram(), "```", "", *_rows()]
+
+
+def _diagram() -> list[str]:
+    lines = ["stateDiagram-v2"]
+    lines += [f"    {name} : {name.replace('_', ' ')}, ustate={min(of)}" for name, of in _STATES.items()]
+    lines += ["    any : any state"]
+    for row in TABLE:
+        targets = [name for name, of in _STATES.items() if row.to in of]
+        sources = [name for name, of in _STATES.items() if row.states & of] or ["any"]
+        lines += [
+            f"    {source} --> {target} : {', '.join([row.event, *_conditions(row)])}"
+            for source in sources
+            for target in targets
+        ]
+    return lines
+
+
+def _rows() -> list[str]:
+    lines = ["| event | `ustate` | if | stored, all at once | then | why |", "| --- " * 6 + "|"]
+    for row in TABLE:
+        before = " ".join(sorted(row.states)) or "any"
+        stored = ", ".join(_stored(row)) or "-"
+        then = "-" if row.action is Action.NOTHING else row.action.value
+        conditions = ", ".join(_conditions(row)) or "-"
+        lines.append(f"| {row.event} | {before} | {conditions} | {stored} | {then} | {row.why} |")
+    return lines
+
+
+def _conditions(row: Row) -> list[str]:
+    running = {Running.NAMED: ["named slot runs"], Running.UNNAMED: ["other slot runs"], Running.EITHER: []}
+    tries = {True: ["tries left"], False: ["no tries left"], None: []}
+    return running[row.running] + tries[row.tries_left]
+
+
+def _stored(row: Row) -> list[str]:
+    stored = [] if row.slot is Slot.KEPT else [f"slot: {row.slot.value}"]
+    stored += [] if row.to is None else [f"`ustate={row.to}`"]
+    stored += [] if row.count is Count.KEPT else [f"`boot_tries` {row.count.value}"]
+    if row.recovery is not None:
+        stored.append(f"`recovery_status={row.recovery}`" if row.recovery else "no `recovery_status`")
+    return stored
+
+
 PAGES: dict[Path, Callable[[], list[str]]] = {
     ROOT / "README.md": errors,
     ROOT / "docs/servers.md": servers,
     ROOT / "docs/conformance.md": conformance,
     ROOT / "docs/hostile.md": hostile,
+    ROOT / "docs/boot.md": states,
 }
 
 

@@ -12,11 +12,10 @@ from typing import Final
 
 from ota import files, filesystem
 from ota.device import Device
-from ota.errors import ConfigError
 from ota.filesystem import Location
 from ota.formats.selection import Description, Entry
 from ota.interfaces import Cost, Reader
-from ota.io import inside, mount
+from ota.io import inside, mount, unpack
 from ota.io.readers import unwrapped
 from ota.job import Job, Payload, plain
 
@@ -25,10 +24,6 @@ MEMORY: Final = 8 << 20  # bytes, about: what was read, what is in the pipe, lib
 
 def archive(entry: Entry, payload: Payload, device: Device, description: Description) -> Job:
     """See `ota.job.Handler`."""
-    try:
-        from ota.io import unpack  # loads libarchive, which few packages need
-    except ImportError as error:
-        raise ConfigError("tool-missing", f"{entry.label} needs libarchive: {error}") from error
     location = filesystem.locate(entry, device, description)
     seen: list[unpack.Contents] = []
 

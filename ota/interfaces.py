@@ -92,7 +92,7 @@ class Bootloader(Protocol):
         """All variables, at one look."""
 
     def apply(self, changes: Mapping[str, str | None]) -> None:
-        """Set (or, with None, remove) all of these variables, or none of them."""
+        """Set all of these variables (remove those that are None or empty), or none of them; read back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,6 @@ class Handler(Protocol):
 class Row:
     """A row of the table of handlers: one `type`."""
 
-    handler: Handler
+    load: Callable[[], Handler]  # called when an update has such an entry: what it takes is loaded then
     sections: frozenset[Section]  # where its entries may stand
     has_data: bool = True  # its entries need a `filename`

@@ -26,7 +26,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "handlers", folder, ignore=shutil.ignore_patterns("tests", "__pycache__"))
     (folder / "fpga.py").write_text(module)
     table = (folder / "__init__.py").read_text()
-    changed = table.replace("from handlers.raw", "from handlers.fpga import fpga\nfrom handlers.raw", 1)
+    changed = table.replace("    import handlers.raw", "    import handlers.fpga\n    import handlers.raw", 1)
     changed = re.sub(r"(HANDLERS: [^\n]*\{\n)", rf"\1{row}", changed, count=1)
     assert changed.count("fpga") == 4
     (folder / "__init__.py").write_text(changed)

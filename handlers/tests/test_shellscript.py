@@ -220,7 +220,7 @@ def test_a_device_that_it_names_and_that_changes_meanwhile_does_not_silence_it(
     def partition(*_: object) -> Job:
         return Job(changes=(scripts.world.slot_b,))
 
-    monkeypatch.setitem(HANDLERS, "dummy", Row(partition, ANYWHERE, has_data=False))
+    monkeypatch.setitem(HANDLERS, "dummy", Row(lambda: partition, ANYWHERE, has_data=False))
     scripts.add("one", f'echo "$1" >>{scripts.log}; [ $1 != postinst ]', more='device = "/dev/mmcblk0p3";')
     package = scripts.package('partitions: ( { type = "dummy"; device = "/dev/mmcblk0p3"; } );')
     assert scripts.world.ota("install", package).code == "script-failed"

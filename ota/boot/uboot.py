@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from ota.boot import lines
 from ota.errors import ConfigError, DeviceError
 
 TIMEOUT_S: Final = 60
-
-_ANY_BYTES: Final = "surrogateescape"  # U-Boot's values are bytes, in whatever code
 
 _NAMESPACES_SINCE: Final = (0, 3, 4)  # earlier ones would write the boot loader's own environment instead
 
@@ -44,14 +43,14 @@ class UBootEnvironment:
     def read(self) -> dict[str, str]:
         if self._options:
             self._prove_namespaces()
-        lines = self._run("fw_printenv").split("\n")
+        found = self._run("fw_printenv").split("\n")
         return {
-            name: value for name, separator, value in (line.partition("=") for line in lines) if separator
+            name: value for name, separator, value in (line.partition("=") for line in found) if separator
         }
 
     def apply(self, changes: Mapping[str, str | None]) -> None:
         # fw_setenv skips a line "name value" without a word, so "name=value", and a look afterwards.
-        script = "".join(f"{name}={value or ''}\n" for name, value in changes.items())
+        script = lines.render({name: value or "" for name, value in changes.items()})
         self._run("fw_setenv", "-s", "-", script=script)
         now = self.read()
         for name, value in changes.items():
@@ -72,12 +71,12 @@ class UBootEnvironment:
                     found=version and version[0],
                 )
 
-    def _run(self, program: str, *arguments: str, script: str = "") -> str:
+    def _run(self, program: str, *arguments: str, script: bytes = b"") -> str:
         command = [program, "-c", str(self._config), *self._options, *arguments]
         try:
             done = subprocess.run(
                 command,
-                input=script.encode(errors=_ANY_BYTES),
+                input=script,
                 capture_output=True,
                 timeout=TIMEOUT_S,
                 check=False,
@@ -93,4 +92,4 @@ class UBootEnvironment:
             raise DeviceError(
                 "boot-environment", f"{program} failed: {said}", found=f"status {done.returncode}"
             )
-        return done.stdout.decode(errors=_ANY_BYTES)
+        return done.stdout.decode(errors=lines.ANY_BYTES)

@@ -1,6 +1,6 @@
 """Slots and servers in memory, for tests of what is written and fetched, when, and in which order.
 
-And U-Boot's environment, on a medium that is a file.
+And the environments of U-Boot and GRUB, on a medium that is a file.
 """
 
 from __future__ import annotations
@@ -140,6 +140,14 @@ def make_uboot(folder: Path, tool: Callable[[str], Path]) -> Path:
     config.write_text("".join(f"{folder}/medium {hex(n * COPY_SIZE)} {hex(COPY_SIZE)}\n" for n in (0, 1)))
     tool("fw_setenv"), tool("fw_printenv")
     return config
+
+
+def make_grub(folder: Path, tool: Callable[[str], Path]) -> Path:
+    """The same variables in a grubenv, made by GRUB's own tool."""
+    grubenv = folder / "grubenv"
+    for words in (["create"], ["set", "boot_slot=a", "bootcmd=run old"]):
+        subprocess.run([tool("grub-editenv"), grubenv, *words], check=True)
+    return grubenv
 
 
 def make_programs(folder: Path, tool: Callable[[str], Path]) -> Path:
