@@ -7,6 +7,7 @@ request, redirected or not, carries those of the origin that it goes to.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -124,15 +125,31 @@ class _Adapter(HTTPAdapter):
         super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
-        """requests would load its own bundle into the context: what is trusted is already in there."""
+        """requests would load its own bundle into the context: what is trusted is already in there.
+
+        Debian's urllib3 would load the system's, by default.
+        """
         assert verify is True, "TLS is always verified"
         if self._context:
             conn.cert_reqs = "CERT_REQUIRED"
+            conn.ca_certs = None
+
+
+class _Context(ssl.SSLContext):
+    """urllib3 before 2.0, as in Debian 12, does not say whom it asks where that is an address: the peer."""
+
+    def wrap_socket(self, sock: socket.socket, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        options["server_hostname"] = options.get("server_hostname") or sock.getpeername()[0]
+        return super().wrap_socket(sock, *arguments, **options)
 
 
 def _context(ca: Path | None, shown: Credentials | None = None) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
+        if ca:
+            context.load_verify_locations(ca)
+        else:
+            context.load_default_certs()
         if shown and shown.certificate:
             context.load_cert_chain(shown.certificate, shown.key)
     except OSError as error:  # an SSLError is one

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +62,18 @@ class Server:
         folder: for its own files.
         nginx: the program.
         extra: lines for the server block, such as "max_ranges 1;".
+        names: of its certificate: hosts and addresses.
     """
 
-    def __init__(self, folder: Path, root: Path, nginx: Path, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, root: Path, nginx: Path, extra: str = "", names: Sequence[str] = ("localhost",)
+    ) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
         self.ca = folder / "tls-ca.pem"
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca)
-        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
         for _ in range(ATTEMPTS):
             self.port, self.plain_port = free_ports(2)
             self._process = self._start(root, nginx, extra)

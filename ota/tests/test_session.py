@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
 
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Range
+from ota.io import session
 from ota.io.http import HttpSource
 from ota.io.network import Credentials, Network, origin
 from ota.io.servers import Servers
@@ -34,9 +36,9 @@ class Vendor:
         self.seen: list[tuple[str, str | None, str | None]] = []  # path, Authorization, X-Api-Key
         self.target = ""
 
-    def context(self, *, wants_client: bool = False) -> ssl.SSLContext:
+    def context(self, name: str = "localhost", *, wants_client: bool = False) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("localhost").configure_cert(context)
+        self.authority.issue_cert(name).configure_cert(context)
         if wants_client:
             self.authority.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
@@ -214,3 +216,31 @@ def test_a_proxy_carries_tls_and_cannot_look_into_it(vendor: Vendor, server: Odd
         thread.join()
     assert proxy.asked == [origin(server.url)]
     assert vendor.seen == [("/file", *SHOWN)]
+
+
+@pytest.mark.parametrize(("name", "is_right"), [("127.0.0.1", True), ("127.0.0.2", False)])
+def test_a_server_without_a_name_is_checked_by_its_address_where_urllib3_does_not_say_it(
+    vendor: Vendor, name: str, is_right: bool
+) -> None:
+    """As urllib3 1.26 does, which Debian 12 has."""
+    with Odd(FILE, vendor.answer, vendor.context(name)) as odd:
+        with socket.create_connection(("127.0.0.1", odd.server_port)) as plain:
+            if is_right:
+                session._context(vendor.ca).wrap_socket(plain).close()
+                return
+            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+                session._context(vendor.ca).wrap_socket(plain)
+
+
+def test_no_bundle_is_trusted_beside_the_configured_one(vendor: Vendor, tmp_path: Path) -> None:
+    """Debian's urllib3 gives its pools the system's bundle by default."""
+    other = trustme.CA()
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    with Odd(FILE, vendor.answer, vendor.context()) as odd:
+        asking = session.Session(Network(ca=tmp_path / "other.pem"))
+        adapter = asking.get_adapter("https://")
+        assert isinstance(adapter, session._Adapter)
+        adapter.poolmanager.connection_pool_kw["ca_certs"] = str(vendor.ca)
+        with pytest.raises(requests.exceptions.SSLError, match="verify failed"):
+            asking.get(odd.url)
+        asking.close()

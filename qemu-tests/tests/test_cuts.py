@@ -1,0 +1,154 @@
+"""The power is cut while a device updates itself: at counted moments, on both kinds of disk, with both environments.
+
+After each cut the disk is looked at as the boot loader would, and every byte of the slot that it would start is
+compared. Then the device is switched on again, and finishes. What was on the medium is not fetched again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import pytest
+import ram
+import verdict
+from board import PowerLost
+from disk import CachedDisk, Cut, Emmc, Fate, LyingDisk, Model
+from rig import Rig, reliable
+from small import Bus, Device, Environment, Start
+
+pytestmark = pytest.mark.boards
+
+LEAST: Final = 100  # cuts a run; each case is one, and fails where the power stays on
+
+
+class Moment(StrEnum):
+    """When the power goes."""
+
+    WRITE = "write"  # while the slot is written
+    SWITCH = "switch"  # between the last write of the slot and the switch
+    STORE = "store"  # inside the boot environment: "an update is in progress", and the switch
+    DONE = "done"  # when the command has said that it is done
+
+
+# How many of each, for one kind of disk and one environment.
+CUTS: Final = {
+    Moment.WRITE: 10,
+    Moment.SWITCH: 5,
+    Moment.STORE: 10,
+    Moment.DONE: 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One cut, the `number`-th of `count` of its kind."""
+
+    bus: Bus
+    environment: Environment
+    moment: Moment
+    number: int  # from 0 on
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.bus}-{self.environment}-{self.moment}-{self.number}"
+
+    @property
+    def start(self) -> Start:
+        if self.moment is Moment.STORE:
+            return Start.WRITTEN
+        return Start.BLANK if self.bus is Bus.VIRTIO and self.number % 2 else Start.OLD
+
+    def model(self) -> Model:
+        return CachedDisk(self.number) if self.bus is Bus.VIRTIO else Emmc()
+
+    def part(self, whole: int) -> int:
+        """One of `whole`, from 1 on: the cases of a kind are spread over all."""
+        return 1 + (2 * self.number + 1) * whole // (2 * self.count)
+
+    def cut(self, rig: Rig, device: Device) -> Cut:
+        match self.moment:
+            case Moment.WRITE:
+                sectors = rig.writes(self.bus, self.start).slot
+                return Cut(self.part(sectors), within=device.slot_b, torn=bool(self.number % 2))
+            case Moment.SWITCH if self.number == self.count - 1:
+                begun = Cut(device.store_sectors, within=device.stores)
+                return Cut(1, within=device.stores, after=begun)
+            case Moment.SWITCH:
+                writes = rig.writes(self.bus, self.start)
+                written = Cut(writes.slot, within=device.slot_b)
+                return Cut(self.part(writes.behind), within=device.data, after=written)
+            case Moment.STORE:
+                sectors = 2 * device.store_sectors  # that it begins, and that it is done
+                torn = self.environment is Environment.UBOOT and bool(self.number % 2)
+                return Cut(self.part(sectors), within=device.stores, torn=torn)
+        raise AssertionError(self)
+
+
+CASES: Final = [
+    Case(bus, environment, moment, number, count)
+    for bus in Bus
+    for environment in Environment
+    for moment, count in CUTS.items()
+    for number in range(count)
+]
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[Rig]:
+    rig = Rig(tmp_path_factory.mktemp("rig"), ram.profile("amd64"), tool("nginx"))
+    yield rig
+    rig.close()
+
+
+def test_there_are_enough_cuts() -> None:
+    assert len(CASES) >= LEAST
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_update_is_finished_after_a_cut(
+    case: Case, rig: Rig, record_property: Callable[[str, object], None]
+) -> None:
+    device = rig.device(case.bus, case.environment, case.start)
+    cut = None if case.moment is Moment.DONE else case.cut(rig, device)
+    began = time.monotonic()
+    _update(rig, device, case.model(), cut)
+    violations = [*verdict.after_cut(device)]
+    if case.moment is Moment.DONE:
+        violations += verdict.after_update(device)
+    held, before = device.held(), len(rig.origin.ranges())
+    _update(rig, device, reliable(case.bus), None)
+    violations += verdict.after_update(device)
+    violations += verdict.fetched_twice(held, rig.origin.ranges()[before:])
+    record_property("cuts", 1)
+    record_property("violations", len(violations))
+    record_property("seconds", round(time.monotonic() - began, 1))
+    assert not violations
+
+
+@pytest.mark.parametrize("fate", [Fate.DROPPED, Fate.REORDERED])
+def test_a_disk_that_lies_about_flushes_is_seen_to_lose_data(fate: Fate, rig: Rig) -> None:
+    """The negative control: the same judgement, on a disk on which no update can be safe."""
+    device = rig.device(Bus.VIRTIO, Environment.UBOOT, Start.OLD)
+    _update(rig, device, LyingDisk(1, fate), None)
+    assert device.disk.lost
+    assert [*verdict.after_update(device)]
+
+
+def _update(rig: Rig, device: Device, model: Model, cut: Cut | None) -> None:
+    """From power-on to the cut, or else to the end, and then the power goes."""
+    with rig.power_on(device, model) as board:
+        device.disk.arm(cut)
+        if cut is None:
+            result = board.run(*device.words("install", "/data/2.swu"))
+            assert result.status == 0, result
+            return
+        with suppress(PowerLost):
+            result = board.run(*device.words("install", "/data/2.swu"))
+            pytest.fail(f"the power stayed on: {result}")
+        assert device.disk.wait_for_cut(0)
