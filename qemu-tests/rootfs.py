@@ -50,7 +50,8 @@ _UNUSED: Final = (
     "usr/lib/python3", "usr/lib/python3.11/**/__pycache__",
     *(f"usr/lib/python3.11/{name}" for name in (
         "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3", "pydoc_data",
-        "asyncio", "sitecustomize.py", "sqlite3", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
+        "asyncio", "sitecustomize.py", "sqlite3", "test", "turtledemo", "unittest", "venv",
+        "wsgiref", "xmlrpc",
         "encodings/big5*", "encodings/cp[1-9]*", "encodings/euc*", "encodings/gb*", "encodings/iso2022*",
         "encodings/iso8859_?[0-9]*", "encodings/johab*", "encodings/mac_*", "encodings/shift*",
         "lib-dynload/_codecs_*", "lib-dynload/_curses*", "lib-dynload/_dbm*", "lib-dynload/_decimal*",
