@@ -10,7 +10,6 @@ not read anything of the disk that was there when the guest was saved.
 
 from __future__ import annotations
 
-import shutil
 import stat
 import time
 import zipfile
@@ -112,7 +111,7 @@ def initramfs(architecture: str) -> Path:
     def make(path: Path) -> None:
         with toolchain.workshop() as folder:
             root = folder / "root"
-            shutil.copytree(tree, root, symlinks=True)
+            artefacts.run("cp", "-a", tree, root)  # device nodes as such: /dev/full never ends
             with zipfile.ZipFile(agent) as wheel:
                 wheel.extractall(root / _PACKAGES)
             rootfs.compile_python(root, _PACKAGES, sources=True)
@@ -155,14 +154,15 @@ def _status(board: Board, query: str) -> object:
 
 
 def _entries(root: Path) -> Iterator[Entry]:
-    """A folder's files; a folder comes before what is in it."""
+    """A folder's files, but for devices; a folder comes before what is in it."""
     for path in sorted(root.rglob("*")):
-        mode = path.lstat().st_mode
-        content = b""
+        mode, content = path.lstat().st_mode, b""
         if stat.S_ISLNK(mode):
             content = str(path.readlink()).encode()
         elif stat.S_ISREG(mode):
             content = path.read_bytes()
+        elif not stat.S_ISDIR(mode):
+            continue
         yield Entry(str(path.relative_to(root)), mode, content)
 
 

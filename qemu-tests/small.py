@@ -155,7 +155,7 @@ class Factory:
 
     def _release(self, version: str, image: bytes) -> Release:
         folder = self._folder / version
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "image").write_bytes(image)
         (folder / "release.toml").write_text(
             f'version = "{version}"\nboard = "demo"\nname = "small"\n'
