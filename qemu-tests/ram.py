@@ -30,7 +30,15 @@ from guest import driver
 from initramfs import Entry, archive
 
 # Without a boot loader to count for, it needs no watchdog; what is in _LATE is bound after each restore.
-_EARLY: Final = ("mmc_block", "ext4", "crc32c_generic", "virtio_pci", "virtio_net", "virtio_console", "virtio-rng")
+_EARLY: Final = (
+    "mmc_block",
+    "ext4",
+    "crc32c_generic",
+    "virtio_pci",
+    "virtio_net",
+    "virtio_console",
+    "virtio-rng",
+)
 _LATE: Final = ("sdhci-pci", "virtio_blk")
 
 _INIT: Final = """\

@@ -53,7 +53,11 @@ def find_port() -> Path:
     while True:
         for port in Path("/sys/class/virtio-ports").glob("*"):
             name = port / "name"
-            if name.exists() and name.read_text().strip() == PORT and (device := Path("/dev", port.name)).exists():
+            if (
+                name.exists()
+                and name.read_text().strip() == PORT
+                and (device := Path("/dev", port.name)).exists()
+            ):
                 return device
         time.sleep(0.05)
 
