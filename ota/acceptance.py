@@ -38,6 +38,23 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What need not be installed: at boot, where nobody asked for this very package."""
+
+    packages: Mapping[str, str] = field(default_factory=dict)  # sha256 of the sw-description -> why not
+    versions: Mapping[str, str] = field(default_factory=dict)  # version -> why not
+    running: str | None = None  # the version that runs: only a higher one is new
+
+    def why_not(self, package: str, version: str) -> str | None:
+        """None where a package is new."""
+        if reason := self.packages.get(package) or self.versions.get(version):
+            return reason
+        if self.running and versions.compare(version, self.running) <= 0:
+            return f"{self.running} runs"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """What this device takes, and where it is written what it has."""
 
@@ -46,6 +63,7 @@ class Acceptance:
     rules: Rules = field(default_factory=Rules)
     types: Mapping[str, Rules] = field(default_factory=dict)  # of updates that name their type
     type_required: bool = False
+    known: Known = field(default_factory=Known)
 
 
 def parse(table: Table) -> Acceptance:
@@ -65,11 +83,14 @@ def parse(table: Table) -> Acceptance:
     return acceptance
 
 
-def check(description: Description, acceptance: Acceptance) -> None:
-    """Refuse a version that is not wanted here.
+def check(description: Description, package: str, acceptance: Acceptance) -> None:
+    """Refuse what is not wanted here.
+
+    Args:
+        package: sha256 of the sw-description.
 
     Raises:
-        UpdateError: "update-type", "version-refused".
+        UpdateError: "update-type", "version-refused", "package-known".
     """
     rules = _rules_for(description.update_type, acceptance)
     version = description.version
@@ -79,6 +100,8 @@ def check(description: Description, acceptance: Acceptance) -> None:
         raise _refused(version, f"<= {rules.max_version}")
     if version == rules.no_reinstalling:
         raise _refused(version, "another version")
+    if reason := acceptance.known.why_not(package, version):
+        raise UpdateError("package-known", f"{version} is not new to this device: {reason}")
 
 
 def installed(acceptance: Acceptance) -> dict[str, str]:

@@ -11,18 +11,23 @@ from typing import Final
 from ota import acceptance as acceptances
 from ota import board as boards
 from ota import commands, settings
+from ota import health as healths
 from ota import network as networks
 from ota.acceptance import Acceptance
 from ota.board import Board, Slot
 from ota.boot.environments import ENVIRONMENTS, NAMESPACE, NAMESPACED
 from ota.commands import Commands
 from ota.errors import ConfigError
+from ota.health import Health
 from ota.io.network import Network
 from ota.io.target import same_file
+from ota.io.watchdog import Watchdog
 from ota.trust.signature import Trust
 
 DEFAULT_PATH: Final = Path("/etc/otakit/device.toml")
 HWREVISION: Final = Path("/etc/hwrevision")
+
+USB: Final = "usb"  # in [boot] packages: whatever is plugged in
 
 TOOLS: Final = ("2022.12", "2024.12", "2025.12")  # releases of SWUpdate with progress messages of their own
 
@@ -59,6 +64,9 @@ class Config:
     acceptance: Acceptance = field(default_factory=Acceptance)  # of versions
     vars: Vars = field(default_factory=lambda: Vars("file", Path("/var/lib/otakit/vars")))
     commands: Commands = field(default_factory=Commands)
+    packages: tuple[str, ...] = ()  # where `ota boot` looks for one: folders, URLs, USB
+    health: Health = field(default_factory=Health)
+    watchdog: Watchdog | None = None
 
 
 def load(path: Path) -> Config:
@@ -73,7 +81,7 @@ def load(path: Path) -> Config:
     revision = table.optional_text("revision") or _revision_from(HWREVISION)
     state_dir = table.file("state_dir", "/var/lib/otakit")
     running = _running(table.table("running"), board.slots, paths)
-    environment, environment_path, reboot = _boot(table.table("boot"), board)
+    environment, environment_path, reboot, packages = _boot(table.table("boot"), board)
     service_folder, service_tools = _service(table.table("service"))
     memory, script_s = _limits(table.table("limits"))
     config = Config(
@@ -85,6 +93,7 @@ def load(path: Path) -> Config:
         environment=environment,
         environment_path=environment_path,
         reboot=reboot,
+        packages=packages,
         trust=_trust(table.table("trust")),
         network=networks.parse(table.table("network")),
         memory=memory,
@@ -93,6 +102,8 @@ def load(path: Path) -> Config:
         acceptance=acceptances.parse(table.table("versions")),
         vars=_vars(table.table("vars"), state_dir),
         commands=commands.parse(table.table("commands"), script_s),
+        health=healths.parse(table.table("health")),
+        watchdog=_watchdog(table.table("watchdog")),
         seeds=table.files("seeds"),
         service_folder=service_folder,
         service_tools=service_tools,
@@ -140,16 +151,37 @@ def _is_root(device: Path) -> bool:
     return device.stat().st_rdev == Path("/").stat().st_dev or bool(root and same_file(device, Path(root[1])))
 
 
-def _boot(table: settings.Table, board: Board) -> tuple[str, Path, tuple[str, ...]]:
+def _boot(table: settings.Table, board: Board) -> tuple[str, Path, tuple[str, ...], tuple[str, ...]]:
     environment = table.text("environment", board.environment)
     default = {"uboot": "/etc/fw_env.config", "grub": "/boot/grub/grubenv"}.get(environment)
     if environment == board.environment:
         default = board.environment_path or default
     path = table.file("path", default)
-    reboot = table.texts("reboot")
+    reboot, packages = table.texts("reboot"), table.texts("packages")
     table.done()
     _check_one_of(ENVIRONMENTS, environment, f"{table.path}: boot.environment")
-    return environment, path, reboot
+    for package in packages:
+        if package != USB and not package.startswith(("/", "https://")):
+            raise ConfigError(
+                "config-value",
+                f"{table.path}: boot.packages",
+                expected=f'"{USB}", a folder\'s absolute path, or https://',
+                found=package,
+            )
+    return environment, path, reboot, packages
+
+
+def _watchdog(table: settings.Table) -> Watchdog | None:
+    device = table.optional_file("device")
+    timeout_s, limit_s = table.integer("timeout_s", 60), table.integer("limit_s", 900)
+    keep = table.flag("keep", False)
+    table.done()
+    for name, value in (("timeout_s", timeout_s), ("limit_s", limit_s)):
+        if value <= 0:
+            raise ConfigError(
+                "config-value", f"{table.path}: watchdog.{name}", expected="seconds", found=value
+            )
+    return Watchdog(device, timeout_s, limit_s, keep) if device else None
 
 
 def _vars(table: settings.Table, state_dir: Path) -> Vars:

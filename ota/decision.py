@@ -33,14 +33,25 @@ class Update:
 
     description: Description
     signer: str
+    package: str  # sha256 of its sw-description
     jobs: tuple[Job, ...]
     cost: Cost
     memory: int  # bytes that the hungriest job takes, about, beside what is in use now
     board: Board
     running: Slot
+    state_dir: Path
     record: Path | None = None  # the file of installed versions, if one is kept
     versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
     commands: Commands = field(default_factory=Commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a package asks of this device, and who says so."""
+
+    description: Description
+    signer: str
+    digest: str  # sha256 of the sw-description
 
 
 def decide(
@@ -62,7 +73,8 @@ def decide(
     Raises:
         OtaError: the first reason why it cannot be installed.
     """
-    description, signer = examine(package, device, chosen)
+    examined = examine(package, device, chosen)
+    description = examined.description
     if description.output:
         _log.warning("no copy of the package is kept at %s", description.output)
     for entry in description.entries:
@@ -90,23 +102,22 @@ def decide(
     memory = max((job.memory for job in jobs), default=0)
     return Update(
         description,
-        signer,
+        examined.signer,
+        examined.digest,
         jobs,
         cost,
         memory,
         device.board,
         device.config.running,
+        device.config.state_dir,
         device.config.acceptance.record,
         installed | {entry.name: entry.version for entry in entries if entry.name and entry.version},
         device.config.commands,
     )
 
 
-def examine(package: Package, device: Device, chosen: Selection | None) -> tuple[Description, str]:
+def examine(package: Package, device: Device, chosen: Selection | None) -> Examined:
     """Prove who made a package, and that it is for this device; reads the sw-description and nothing else.
-
-    Returns:
-        What it asks of this device, and who signed it.
 
     Raises:
         OtaError: the first reason why it is not for this device.
@@ -114,8 +125,8 @@ def examine(package: Package, device: Device, chosen: Selection | None) -> tuple
     signed = package.read_description(device.config.trust)
     description = _select(signed.tree, device, chosen)
     hardware.check(description.hardware, device.board.name, device.config.revision)
-    acceptance.check(description, device.config.acceptance)
-    return description, signed.signer
+    acceptance.check(description, signed.digest, device.config.acceptance)
+    return Examined(description, signed.signer, signed.digest)
 
 
 def _select(tree: Tree, device: Device, chosen: Selection | None) -> Description:

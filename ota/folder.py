@@ -79,5 +79,4 @@ def _version(path: Path, device: Device, chosen: Selection | None) -> str:
     if not path.is_file():  # a pipe would have us wait
         raise ConfigError("file-missing", f"{path} is not a file")
     package = Package(open_package(path), device.config.state_dir)
-    description, _ = decision.examine(package, device, chosen)
-    return description.version
+    return decision.examine(package, device, chosen).description.version

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial, reduce
 from operator import add
 
 from ota import commands
+from ota import record as records
 from ota.boot import state
 from ota.boot.table import Event
 from ota.decision import Update
@@ -20,6 +21,7 @@ from ota.errors import OtaError
 from ota.formats import versions
 from ota.interfaces import Bootloader, Cost
 from ota.io import durable
+from ota.record import Outcome, Release
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         except BaseException:
             _say_failed(bootloader, update)
             raise
-        _record(update)
+        _record_versions(update)
     commands.run_after(update.commands)
     return cost
 
@@ -66,10 +68,19 @@ def _commit(bootloader: Bootloader, update: Update) -> None:
         bootenv = {**bootenv, **job.bootenv} if job.overrides else {**job.bootenv, **bootenv}
     said = _at(Event.COMMIT, update, bootloader)
     own = {name for slot in update.board.slots for name in slot.bootenv}
-    bootloader.apply({**bootenv, **{name: value for name, value in said.items() if name not in own}})
+    changes = {**bootenv, **{name: value for name, value in said.items() if name not in own}}
+    slot = state.named(update.board, {**bootloader.read(), **changes}) or update.running
+    record = records.begun(update.state_dir, Release(update.description.version, update.package), slot.name)
+    records.write(update.state_dir, record)
+    try:
+        bootloader.apply(changes)
+    except OtaError as error:
+        with suppress(OtaError):  # the first error is the one to report
+            records.write(update.state_dir, record.ended(Outcome.FAILED, error.code))
+        raise
 
 
-def _record(update: Update) -> None:
+def _record_versions(update: Update) -> None:
     """Say what is installed now. The switch is made: where this fails, the update stands all the same."""
     try:
         if update.record:

@@ -8,6 +8,7 @@ folder, so that every artifact is proved before a slot is written.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import tempfile
@@ -37,6 +38,7 @@ class Signed:
 
     tree: Tree
     signer: str
+    digest: str  # sha256 of the sw-description: which package this is
 
 
 class Package:
@@ -68,7 +70,7 @@ class Package:
                 "signature-missing", "the sw-description's signature does not follow it", expected=SIGNATURE
             )
         signer = signature.verify(text, signed, trust)
-        return Signed(description.parse(text), signer)
+        return Signed(description.parse(text), signer, hashlib.sha256(text).hexdigest())
 
     def stage(self, entries: Sequence[Entry], progress: Progress) -> Mapping[str, Payload]:
         """Prove every artifact that these entries need, and read the archive to its end.

@@ -18,6 +18,7 @@ class Style(StrEnum):
     """How progress is told."""
 
     AUTO = "auto"  # a bar on a terminal, lines elsewhere
+    LINES = "lines"
     JSON = "json"
     NONE = "none"
 
@@ -28,7 +29,7 @@ def reporter(style: Style, out: TextIO) -> Progress:
         return lambda event: None
     if style is Style.JSON:
         return _throttled(lambda event: print(json.dumps(asdict(event)), file=out, flush=True), INTERVAL_S)
-    if out.isatty():
+    if style is Style.AUTO and out.isatty():
         return _Bar(out)
     return _Lines(out)
 

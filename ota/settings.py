@@ -63,6 +63,14 @@ class Table:
             raise self._complain(key)("a list of strings", values)
         return tuple(values)
 
+    def commands(self, key: str) -> tuple[tuple[str, ...], ...]:
+        """Programs with their arguments: a list of lists of strings, none of them empty."""
+        values = self._take(key, list, "a list of commands") or []
+        for value in values:
+            if not (isinstance(value, list) and value and all(isinstance(word, str) for word in value)):
+                raise self._complain(key)("a list of lists of strings", value)
+        return tuple(tuple(value) for value in values)
+
     def files(self, key: str) -> tuple[Path, ...]:
         return tuple(self.path.parent / text for text in self.texts(key))
 

@@ -2,7 +2,7 @@
 
 The hash is that of the recipe: the source of the module that makes it, and what it is made from. So a change
 of either makes a new one, and what is there is always right. Whoever asks first makes it, in a temporary
-folder that is renamed when all is done; others wait. What nobody has asked for in a week is removed.
+folder that is renamed when all is done; others wait. What nobody has asked for in a day is removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]  # of the checkout
 FOLDER: Final = (ROOT / "build").resolve() / "boards"
-FORGOTTEN_S: Final = 7 * 24 * 3600
+FORGOTTEN_S: Final = 24 * 3600
 
 _log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ _LOADED: Final = (
 )  # by Python and our agent
 
 _UNUSED: Final = (
-    "boot", "etc/*", "usr/games", "usr/include", "usr/local", "usr/share/*", "var/*",
+    "boot", "dev/*", "etc/*", "usr/games", "usr/include", "usr/local", "usr/share/*", "var/*",
     "usr/lib/*/gconv", "usr/lib/*/perl*", "usr/lib/*/security", "usr/lib/apt", "usr/lib/dpkg",
     "usr/lib/environment.d", "usr/lib/init", "usr/lib/kernel", "usr/lib/locale", "usr/lib/modprobe.d",
     "usr/lib/modules-load.d", "usr/lib/pcrlock.d", "usr/lib/ssl", "usr/lib/sysusers.d",
@@ -50,7 +50,7 @@ _UNUSED: Final = (
     "usr/lib/python3", "usr/lib/python3.11/**/__pycache__",
     *(f"usr/lib/python3.11/{name}" for name in (
         "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3", "pydoc_data",
-        "asyncio", "sqlite3", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
+        "asyncio", "sitecustomize.py", "sqlite3", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
         "encodings/big5*", "encodings/cp[1-9]*", "encodings/euc*", "encodings/gb*", "encodings/iso2022*",
         "encodings/iso8859_?[0-9]*", "encodings/johab*", "encodings/mac_*", "encodings/shift*",
         "lib-dynload/_codecs_*", "lib-dynload/_curses*", "lib-dynload/_dbm*", "lib-dynload/_decimal*",

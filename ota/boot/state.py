@@ -54,7 +54,7 @@ def read(bootloader: Bootloader, board: Board, running: Slot) -> Situation:
     return Situation(
         state=table.read_state(variables),
         tries=int(tries) if len(tries) == 1 and "0" <= tries <= "9" else 0,
-        named=_named(board, variables),
+        named=named(board, variables),
         running=running,
         board=board,
         recovery=variables.get(RECOVERY_STATUS) or None,
@@ -84,6 +84,15 @@ def step(situation: Situation, event: Event) -> Step:
     return Step(_changes(row, situation), row.action, row.why)
 
 
+def named(board: Board, variables: Mapping[str, str | None]) -> Slot | None:
+    """The slot whose variables are set; the first one where none is, as in the boot loader's script."""
+    for slot in board.slots:
+        if all(variables.get(name) == value for name, value in slot.bootenv.items()):
+            return slot
+    unset = not any(variables.get(name) for slot in board.slots for name in slot.bootenv)
+    return board.slots[0] if unset else None
+
+
 def marked(
     changes: Mapping[str, str | None], *, transaction_marker: bool, state_marker: bool
 ) -> dict[str, str | None]:
@@ -95,15 +104,6 @@ def marked(
     """
     unwanted = {RECOVERY_STATUS: not transaction_marker, USTATE: not state_marker}
     return {name: value for name, value in changes.items() if not unwanted.get(name, False)}
-
-
-def _named(board: Board, variables: Mapping[str, str]) -> Slot | None:
-    """The slot whose variables are set; the first one where none is, as in the boot loader's script."""
-    for slot in board.slots:
-        if all(variables.get(name) == value for name, value in slot.bootenv.items()):
-            return slot
-    unset = not any(variables.get(name) for slot in board.slots for name in slot.bootenv)
-    return board.slots[0] if unset else None
 
 
 def _changes(row: Row, situation: Situation) -> dict[str, str | None]:

@@ -72,7 +72,7 @@ def test_from_a_server_that_has_none(world: World) -> None:
 def test_nothing_of_a_package_stays_in_the_state_folder(world: World, package: Path) -> None:
     through_a_pipe(world, package.read_bytes())
     files = sorted(path.name for path in (world.folder / "state").rglob("*") if path.is_file())
-    assert files == ["b.json", "b.zck-header", "last.json", "lock"]
+    assert files == ["b.json", "b.zck-header", "last.json", "lock", "update.json"]
 
 
 def test_a_dry_run_changes_nothing(world: World, package: Path) -> None:

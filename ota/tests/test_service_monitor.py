@@ -46,7 +46,7 @@ BOARD = load("demo", Path())
 
 def update(*jobs: Job) -> Update:
     chosen = selecting.select(description.parse(DESCRIPTION), "demo", Selection("stable", "b"))
-    return Update(chosen, "CN=vendor", jobs, Cost(), 0, BOARD, BOARD.slots[0])
+    return Update(chosen, "CN=vendor", "0" * 64, jobs, Cost(), 0, BOARD, BOARD.slots[0], Path("/nowhere"))
 
 
 def events(monitor: Monitor, *told: tuple[str, int]) -> Cost:

@@ -33,10 +33,13 @@ ARROWS: dict[str, set[str]] = {
     "ota.network": {"ota.errors", "ota.settings", "ota.io"},
     "ota.acceptance": {"ota.errors", "ota.formats", "ota.settings"},
     "ota.commands": {"ota.errors", "ota.settings", "ota.io"},
+    "ota.health": {"ota.errors", "ota.settings", "ota.io"},
     "ota.config": {
         "ota.errors", "ota.settings", "ota.acceptance", "ota.board", "ota.boot", "ota.boot.table",
-        "ota.commands", "ota.network", "ota.io", "ota.trust",
+        "ota.commands", "ota.health", "ota.network", "ota.io", "ota.trust",
     },
+    "ota.lock": {"ota.errors", "ota.io"},
+    "ota.record": {"ota.io"},
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
@@ -59,9 +62,26 @@ ARROWS: dict[str, set[str]] = {
     },
     "ota.installer": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.boot", "ota.boot.table", "ota.commands",
-        "ota.decision",
+        "ota.decision", "ota.record",
     },
     "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.decision"},
+    "ota.installation": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device", "ota.decision",
+        "ota.installer", "ota.folder", "ota.package", "ota.statistics",
+    },
+    "ota.startup": {
+        "ota.errors", "ota.interfaces", "ota.board", "ota.boot", "ota.boot.table", "ota.acceptance",
+        "ota.config", "ota.health", "ota.lock", "ota.record", "ota.io", "ota.device", "ota.job",
+        "ota.package", "ota.decision", "ota.installation",
+    },
+    "ota.status": {
+        "ota.interfaces", "ota.board", "ota.boot", "ota.boot.table", "ota.device", "ota.record",
+        "ota.startup",
+    },
+    "ota.verification": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.board", "ota.io", "ota.sync", "ota.lock",
+        "ota.device", "ota.slotsync",
+    },
     "ota.service": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.boot", "ota.boot.table", "ota.acceptance",
         "ota.device", "ota.job", "ota.decision",

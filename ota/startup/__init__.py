@@ -1,0 +1,1 @@
+"""What the agent does at boot, and what ends a trial boot."""
