@@ -3,9 +3,9 @@
 A board boots in half a minute in an emulator; this one is there in two seconds. All of its user land, the
 agent from the wheel included, is in the initramfs; its disks hold what is tested, and nothing that it runs.
 
-QEMU's sdhci-pci does not survive saving: its PCI registers are lost. So the saved guest has not loaded its driver
-yet; after each restore the device is removed, found anew, and bound. virtio-blk is bound late, too, and so has
-not read anything of the disk that was there when the guest was saved.
+QEMU's sdhci-pci does not survive saving: its PCI registers are lost. So the saved guest has not loaded its
+driver yet; after each restore the device is removed, found anew, and bound. virtio-blk is bound late, too,
+and so has not read anything of the disk that was there when the guest was saved.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def profile(architecture: str) -> Profile:
     def make(state: Path) -> None:
         save(at(state), state.parent / "console")
 
-    inputs = (str(machine.program), *machine.arguments, system, start)
+    inputs: list[str | Path] = [str(machine.program), *machine.arguments, system, start]
     return at(artefacts.made(f"ram-{architecture}", make, *inputs, *_sources()))
 
 
