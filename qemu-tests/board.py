@@ -106,8 +106,11 @@ class Board:
             drives = [
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
-                *("-drive", self._drive("virtio", virtio, opened), "-device", "virtio-blk-pci,drive=virtio"),
             ]
+            # A PC's firmware would start an empty disk, not the eMMC; a saved guest has to find all it knows.
+            if virtio or "-kernel" in start:
+                drives += ["-drive", self._drive("virtio", virtio, opened)]
+                drives += ["-device", "virtio-blk-pci,drive=virtio"]
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
             command += [*machine.arguments, *self._devices(), *drives, *start]
