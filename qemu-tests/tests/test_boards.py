@@ -69,7 +69,7 @@ def test_a_bad_release_ends_in_the_boot_loader(fault: Fault, power_on: PowerOn) 
 
 
 def test_a_release_that_hangs_early_has_no_watchdog(power_on: PowerOn) -> None:
-    board = power_on("qemu-arm64", images.slot_image(name, "2.0.0", fault=Fault.HANGS_EARLY))
+    board = power_on("qemu-arm64", images.slot_image("qemu-arm64", "2.0.0", fault=Fault.HANGS_EARLY))
     board.wait("otakit-test: hangs", 120)
     with pytest.raises(LateError):
         board.wait(STARTS, 20)
