@@ -9,7 +9,7 @@ import hashlib
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -70,7 +70,13 @@ _BITES_S: Final = 15  # the watchdog, where it is what a fault waits for
 
 
 def slot_image(
-    board: str, version: str, files: Mapping[str, bytes] | None = None, fault: Fault | None = None
+    board: str,
+    version: str,
+    files: Mapping[str, bytes] | None = None,
+    fault: Fault | None = None,
+    *,
+    packages: Sequence[str] = (),
+    programs: Sequence[str] = (),
 ) -> Path:
     """A release, ready to be written into a slot; the same input gives the same bytes.
 
@@ -79,11 +85,13 @@ def slot_image(
         version: "1.0.0"; what differs from one to the next is a quarter of an application.
         files: path in the image -> content, instead of or beside what is there; a program begins with "#!".
         fault: what is wrong with it.
+        packages: Debian's, beside what is always there,
+        programs: and which of their programs stay.
     """
     target = emulation.read(board)
     own = {**_files(target, version, fault), **(files or {})}
     digests = [f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in own.items()]
-    tree, agent = rootfs.rootfs(target.architecture), wheel.wheel(target.architecture)
+    tree, agent = rootfs.rootfs(target.architecture, packages, programs), wheel.wheel(target.architecture)
     system, start = kernel.kernel(target.architecture), _initramfs(target, tree, fault)
     modules = kernel.modules(target.architecture, (*kernel.MODULES, *kernel.USB))
     overlays = [GUEST / "all", GUEST / target.architecture]
