@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from functools import cmp_to_key
 from pathlib import Path
 from typing import Final
@@ -78,5 +79,5 @@ def _packages(folder: Path) -> list[Path]:
 def _version(path: Path, device: Device, chosen: Selection | None) -> str:
     if not path.is_file():  # a pipe would have us wait
         raise ConfigError("file-missing", f"{path} is not a file")
-    package = Package(open_package(path), device.config.state_dir)
-    return decision.examine(package, device, chosen).description.version
+    with closing(Package(open_package(path), device.config.state_dir)) as package:
+        return decision.examine(package, device, chosen).description.version

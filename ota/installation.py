@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from ota.io.http import open_file
 from ota.statistics import Meter, to_json
 
 Answer = dict[str, object]
+
+_log = logging.getLogger(__name__)
 
 
 def install(
@@ -64,9 +67,12 @@ def open_source(name: str, device: Device, chosen: Selection | None) -> Reader:
 
 
 def remember(device: Device, answer: Answer) -> None:
-    """Keep how a command ended, for `ota status`."""
+    """Keep how a command ended, for `ota status`; that this cannot be done does not change how it ended."""
     text = json.dumps({"at": int(time.time()), **answer})
-    durable.replace(_path(device), text.encode())
+    try:
+        durable.replace(_path(device), text.encode())
+    except OtaError as error:
+        _log.error("%s", error)
 
 
 def last(device: Device) -> object:

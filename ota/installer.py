@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial, reduce
 from operator import add
+from typing import Final
 
 from ota import commands
 from ota import record as records
@@ -22,6 +23,8 @@ from ota.formats import versions
 from ota.interfaces import Bootloader, Cost
 from ota.io import durable
 from ota.record import Outcome, Release
+
+ROOM: Final = 256 << 10  # bytes in the state folder: manifests and notes of one update
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ def install(update: Update, bootloader: Bootloader) -> Cost:
         OtaError: before the first write nothing was changed; afterwards the boot environment says
             that the update failed, and the running slot is as it was.
     """
+    durable.check_room(update.state_dir, ROOM)
     begin = _at(Event.BEGIN, update, bootloader)
     with ExitStack() as closing:
         for job in update.jobs:

@@ -54,6 +54,11 @@ class Package:
         self._file = stream if isinstance(stream, _File) else None
         self._state_dir = state_dir
 
+    def close(self) -> None:
+        """Let go of a package in a file; its members can no longer be read."""
+        if self._file is not None:
+            self._file.close()
+
     def read_description(self, trust: Trust) -> Signed:
         """Read and prove the sw-description.
 
@@ -165,6 +170,9 @@ class _File:
             return self._file.read(size)
         except OSError as error:
             raise _unreadable(self._file.name, error) from error
+
+    def close(self) -> None:
+        self._file.close()
 
     def section(self, member: cpio.Member, digest: str) -> Payload:
         return _section(self._file, member.offset, member, digest)

@@ -34,11 +34,11 @@ _POLL_S: Final = 0.01
 _TAIL: Final = 1500  # characters of the console that an error shows
 
 
-class PowerLost(Exception):
+class PowerLostError(Exception):
     """QEMU has ended: the disk has cut the power, or the guest has switched it off."""
 
 
-class Late(Exception):
+class LateError(Exception):
     """What was waited for did not come."""
 
 
@@ -106,11 +106,14 @@ class Board:
             drives = [
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
-                *("-drive", self._drive("virtio", virtio, opened), "-device", "virtio-blk-pci,drive=virtio"),
             ]
+            # A PC's firmware would start an empty disk, not the eMMC; a saved guest has to find all it knows.
+            if virtio or "-kernel" in start:
+                drives += ["-drive", self._drive("virtio", virtio, opened)]
+                drives += ["-device", "virtio-blk-pci,drive=virtio"]
             # The kernel ends QEMU when the tests end, even if they are killed.
-            program = ["setpriv", "--pdeathsig", "KILL", machine.program]
-            command = [*program, *machine.arguments, *self._devices(), *drives, *start]
+            command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
+            command += [*machine.arguments, *self._devices(), *drives, *start]
             self.began = time.monotonic()
             with self._log.open("ab") as log:
                 self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -122,8 +125,8 @@ class Board:
         """The next whole line of the console that matches all over.
 
         Raises:
-            Late: after so many seconds.
-            PowerLost: QEMU ended without it.
+            LateError: after so many seconds.
+            PowerLostError: QEMU ended without it.
         """
         until = time.monotonic() + timeout
         while True:
@@ -136,9 +139,9 @@ class Board:
                 if match := re.fullmatch(pattern, line.decode(errors="replace").strip("\r")):
                     return match
             if ended:
-                raise PowerLost(self._tail(f"QEMU ended before {pattern!r}"))
+                raise PowerLostError(self._tail(f"QEMU ended before {pattern!r}"))
             if time.monotonic() > until:
-                raise Late(self._tail(f"no line {pattern!r} within {timeout} s"))
+                raise LateError(self._tail(f"no line {pattern!r} within {timeout} s"))
             time.sleep(_POLL_S)
 
     def wait_all(self, *patterns: str, timeout: float = 60) -> None:
@@ -154,8 +157,8 @@ class Board:
         """Run a command in the guest, without a shell.
 
         Raises:
-            Late: after so many seconds.
-            PowerLost: QEMU ended before the command did.
+            LateError: after so many seconds.
+            PowerLostError: QEMU ended before the command did.
         """
         request = json.dumps({"command": command}).encode() + b"\n"
         try:
@@ -170,10 +173,10 @@ class Board:
                     raise ConnectionResetError
                 answer += data
         except TimeoutError as error:
-            raise Late(self._tail(f"{shlex.join(command)} has not ended within {timeout} s")) from error
+            raise LateError(self._tail(f"{shlex.join(command)} has not ended within {timeout} s")) from error
         except OSError as error:
             self._qemu.wait(10)
-            raise PowerLost(self._tail(f"QEMU ended during {shlex.join(command)}")) from error
+            raise PowerLostError(self._tail(f"QEMU ended during {shlex.join(command)}")) from error
         return Result(**json.loads(answer))
 
     def reconnect(self) -> None:
@@ -226,7 +229,7 @@ class Board:
         self.power_off()
 
     def _devices(self) -> list[str | Path]:
-        """What every board has beside its disks. The network is QEMU's own: 10.0.2.2 is this machine's loopback."""
+        """What every board has beside its disks; 10.0.2.2 is this machine's loopback there."""
         return [
             "-nodefaults", "-display", "none",
             "-chardev", f"file,id=console,path={self._console},append=on", "-serial", "chardev:console",

@@ -1,4 +1,4 @@
-"""The boot environment on the medium, as the boot loaders find it: an independent reader, and the first content.
+"""The boot environment on the medium, as boot loaders find it: an independent reader, and a first content.
 
 U-Boot, two copies (u-boot: env/common.c, env_check_redund, flags "incremental"):
 
@@ -22,7 +22,7 @@ GRUB_SIZE: Final = 1024  # bytes
 _SIGNATURE: Final = b"# GRUB Environment Block\n"
 
 
-class NoEnvironment(Exception):
+class NoEnvironmentError(Exception):
     """The boot loader would find nothing that it can read."""
 
 
@@ -30,7 +30,7 @@ def read_uboot(first: bytes, second: bytes) -> dict[str, str]:
     """The variables of the copy that U-Boot takes."""
     good = [copy for copy in (first, second) if zlib.crc32(copy[5:]) == struct.unpack("<I", copy[:4])[0]]
     if not good:
-        raise NoEnvironment("both copies are damaged")
+        raise NoEnvironmentError("both copies are damaged")
     flags = [copy[4] for copy in good]
     newest = flags.index(0) if set(flags) == {0, 255} else flags.index(max(flags))
     pairs = good[newest][5:].partition(b"\0\0")[0].split(b"\0")
@@ -47,7 +47,7 @@ def render_uboot(variables: Mapping[str, str], flag: int) -> bytes:
 def read_grub(block: bytes) -> dict[str, str]:
     """The variables that GRUB's load_env finds."""
     if not block.startswith(_SIGNATURE):
-        raise NoEnvironment("grubenv has no signature")
+        raise NoEnvironmentError("grubenv has no signature")
     return _pairs(block[len(_SIGNATURE) :].partition(b"\n#")[0].split(b"\n"))
 
 

@@ -1,4 +1,4 @@
-"""A disk whose power goes at a chosen moment: a base image that is never written, and what was written over it.
+"""A disk whose power goes at a chosen moment: an image that is never written, and what was written over it.
 
 Two kinds, never mixed, and a third that is broken:
 
@@ -25,7 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from nbd import Gone
+from nbd import GoneError
+
 from ota.interfaces import Range
 
 SECTOR: Final = 512  # bytes
@@ -290,7 +291,7 @@ class Disk:
                 rest = self.content.read(offset + done + len(half), SECTOR - len(half))
                 self.model.write(self.content, offset + done, half + rest, fua=False)
             self._lose()
-            raise Gone
+            raise GoneError
 
     def flush(self) -> None:
         with self._lock:
@@ -298,13 +299,13 @@ class Disk:
             self.log.append(Entry(Event.FLUSH))
             if self._stages and self._stages[0].event is Event.FLUSH and self._is_reached(1):
                 self._lose()
-                raise Gone
+                raise GoneError
             self.counts[Event.FLUSH] += 1
             self.model.flush()
 
     def _prove_on(self) -> None:
         if not self.is_on:
-            raise Gone
+            raise GoneError
 
     def _before_cut(self, offset: int, length: int) -> int:
         """How many bytes of a write come through."""

@@ -15,8 +15,11 @@ import struct
 import threading
 from collections.abc import Iterator
 from enum import IntEnum
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
+
+from ota.interfaces import Reader
 
 _INIT: Final = b"NBDMAGICIHAVEOPT"
 _REPLY_OPTION: Final = 0x3E889045565A9
@@ -45,12 +48,12 @@ class _Type(IntEnum):
     FLUSH = 3
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The device is no longer there: the connection ends without an answer."""
 
 
 class Device(Protocol):
-    """What is served. Each call may raise `Gone`."""
+    """What is served. Each call may raise `GoneError`."""
 
     @property
     def size(self) -> int:
@@ -97,14 +100,14 @@ def _accept(device: Device, listening: socket.socket) -> None:
 
 
 def _serve(device: Device, connection: socket.socket) -> None:
-    with connection, connection.makefile("rb", 1 << 20) as requests:
-        with contextlib.suppress(Gone, OSError, EOFError):
-            if _agree(device, connection, requests):
-                while _answer(device, connection, requests):
-                    pass
+    ends = contextlib.suppress(GoneError, OSError, EOFError)
+    with connection, BufferedReader(connection.makefile("rb", 0), 1 << 20) as requests, ends:
+        if _agree(device, connection, requests):
+            while _answer(device, connection, requests):
+                pass
 
 
-def _agree(device: Device, connection: socket.socket, requests: BinaryIO) -> bool:
+def _agree(device: Device, connection: socket.socket, requests: Reader) -> bool:
     """The handshake; whether the client goes on to transmission."""
     connection.sendall(_INIT + struct.pack(">H", _FIXED_NEWSTYLE | _NO_ZEROES))
     _read(requests, 4)
@@ -121,10 +124,10 @@ def _agree(device: Device, connection: socket.socket, requests: BinaryIO) -> boo
         for kind, data in replies:
             connection.sendall(struct.pack(">QIII", _REPLY_OPTION, option, kind, len(data)) + data)
         if option in (_Option.GO, _Option.ABORT):
-            return option == _Option.GO
+            return bool(option == _Option.GO)
 
 
-def _answer(device: Device, connection: socket.socket, requests: BinaryIO) -> bool:
+def _answer(device: Device, connection: socket.socket, requests: Reader) -> bool:
     """One request; whether more may follow."""
     magic, flags, kind, cookie, offset, length = struct.unpack(">IHHQQI", _read(requests, 28))
     assert magic == _REQUEST, hex(magic)
@@ -143,7 +146,7 @@ def _answer(device: Device, connection: socket.socket, requests: BinaryIO) -> bo
     return True
 
 
-def _read(requests: BinaryIO, length: int) -> bytes:
+def _read(requests: BufferedReader, length: int) -> bytes:
     data = requests.read(length)
     if len(data) < length:
         raise EOFError

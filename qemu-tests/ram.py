@@ -3,14 +3,13 @@
 A board boots in half a minute in an emulator; this one is there in two seconds. All of its user land, the
 agent from the wheel included, is in the initramfs; its disks hold what is tested, and nothing that it runs.
 
-QEMU's sdhci-pci does not survive saving: its PCI registers are lost. So the saved guest has not loaded its driver
-yet; after each restore the device is removed, found anew, and bound. virtio-blk is bound late, too, and so has
-not read anything of the disk that was there when the guest was saved.
+QEMU's sdhci-pci does not survive saving: its PCI registers are lost. So the saved guest has not loaded its
+driver yet; after each restore the device is removed, found anew, and bound. virtio-blk is bound late, too,
+and so has not read anything of the disk that was there when the guest was saved.
 """
 
 from __future__ import annotations
 
-import shutil
 import stat
 import time
 import zipfile
@@ -106,7 +105,7 @@ def profile(architecture: str) -> Profile:
     def make(state: Path) -> None:
         save(at(state), state.parent / "console")
 
-    inputs = (str(machine.program), *machine.arguments, system, start)
+    inputs: list[str | Path] = [str(machine.program), *machine.arguments, system, start]
     return at(artefacts.made(f"ram-{architecture}", make, *inputs, *_sources()))
 
 
@@ -120,7 +119,7 @@ def initramfs(architecture: str) -> Path:
     def make(path: Path) -> None:
         with toolchain.workshop() as folder:
             root = folder / "root"
-            shutil.copytree(tree, root, symlinks=True)
+            artefacts.run("cp", "-a", tree, root)  # device nodes as such: /dev/full never ends
             with zipfile.ZipFile(agent) as wheel:
                 wheel.extractall(root / _PACKAGES)
             rootfs.compile_python(root, _PACKAGES, sources=True)
@@ -163,14 +162,15 @@ def _status(board: Board, query: str) -> object:
 
 
 def _entries(root: Path) -> Iterator[Entry]:
-    """A folder's files; a folder comes before what is in it."""
+    """A folder's files, but for devices; a folder comes before what is in it."""
     for path in sorted(root.rglob("*")):
-        mode = path.lstat().st_mode
-        content = b""
+        mode, content = path.lstat().st_mode, b""
         if stat.S_ISLNK(mode):
             content = str(path.readlink()).encode()
         elif stat.S_ISREG(mode):
             content = path.read_bytes()
+        elif not stat.S_ISDIR(mode):
+            continue
         yield Entry(str(path.relative_to(root)), mode, content)
 
 

@@ -1,18 +1,17 @@
-"""All that the tests of power cuts share: a saved guest, a server, small devices, and what an update writes."""
+"""What tests of power cuts share: a saved guest, a server, small devices, and what an update writes there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import ram
 from board import Board
 from disk import SECTOR, CachedDisk, Emmc, Entry, Event, Model
-from ota.interfaces import Range
 from servers import Origin
 from small import Bus, Device, Environment, Factory, Layout, Start
+
+from ota.interfaces import Range
 
 
 @dataclass(frozen=True, slots=True)

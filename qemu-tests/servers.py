@@ -1,4 +1,4 @@
-"""An HTTPS server on this machine's loopback, which guests see at 10.0.2.2, with a certificate of a test CA."""
+"""An HTTPS server on this machine's loopback, which guests see at 10.0.2.2; a test CA has signed for it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A device that is small enough to be cut a hundred times: the layout of the emulated boards, 4 MiB in a slot.
+"""A device that is small enough to be cut a hundred times: laid out as emulated boards are, 4 MiB in a slot.
 
-Its user land is the RAM profile's, so a slot holds plain bytes; only a boot loader would miss a kernel there. The
-same image serves as an eMMC, behind two boot partitions, and as a virtio disk, and it has both boot environments.
-What the device needs lies on its data partition: ca.pem, signer.pem, 2.swu, fw_env-BUS.config, and a state folder for
-each of the ways in which it may begin.
+Its user land is the RAM profile's, so a slot holds plain bytes; only a boot loader would miss a kernel there.
+The same image serves as an eMMC, behind two boot partitions, and as a virtio disk, and it has both boot
+environments. What the device needs lies on its data partition: ca.pem, signer.pem, 2.swu, fw_env-BUS.config,
+and a state folder for each of the ways in which it may begin.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import Final
 import bootenv
 from board import BOOT_PARTITION, Board
 from disk import SECTOR, Content, Disk, Model
+from ram import Profile, restore
+from servers import Origin
+
 from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.interfaces import Range
 from ota.sync.manifests import Manifests
 from packager import build, keys, release
-from ram import Profile, restore
-from servers import Origin
 
 _MIB: Final = 1 << 20
 _COPIES: Final = tuple(Range(start, start + bootenv.UBOOT_SIZE) for start in (_MIB, 3 * _MIB // 2))
@@ -60,7 +61,7 @@ class Bus(StrEnum):
     def device(self) -> str:
         return "/dev/mmcblk0" if self is Bus.EMMC else "/dev/vda"
 
-    def partition(self, number: int) -> str:
+    def part(self, number: int) -> str:
         return self.device + ("p" if self is Bus.EMMC else "") + str(number)
 
     @property
@@ -162,7 +163,7 @@ class Factory:
 
     def _release(self, version: str, image: bytes) -> Release:
         folder = self._folder / version
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "image").write_bytes(image)
         (folder / "release.toml").write_text(
             f'version = "{version}"\nboard = "demo"\nname = "small"\n'
@@ -235,9 +236,7 @@ class Device:
         disks = {str(self.bus): self.disk}
         board = restore(profile, folder, emmc=disks.get("emmc"), virtio=disks.get("virtio"))
         try:
-            result = board.run(
-                "sh", "-ec", _MOUNT, "sh", *map(self.bus.partition, (4, 1)), self._configuration()
-            )
+            result = board.run("sh", "-ec", _MOUNT, "sh", *map(self.bus.part, (4, 1)), self._configuration())
             assert result.status == 0, result
         except BaseException:
             board.power_off()
@@ -277,7 +276,7 @@ class Device:
         """As the boot loader finds them, off the disk as it is.
 
         Raises:
-            bootenv.NoEnvironment: it does not.
+            bootenv.NoEnvironmentError: it does not.
         """
         if self.environment is Environment.GRUB:
             return bootenv.read_grub(self._read(self.factory.grubenv))
@@ -304,8 +303,8 @@ class Device:
         )
         return _CONFIGURATION.format(
             state=self.start,
-            a=self.bus.partition(2),
-            b=self.bus.partition(3),
+            a=self.bus.part(2),
+            b=self.bus.part(3),
             running=self.running,
             environment=self.environment,
             path=path,
@@ -317,10 +316,10 @@ class Device:
 
 
 def _changed(image: bytes) -> bytes:
-    """Release 2: a third is new, in pieces; of the rest half lies elsewhere."""
+    """Release 2: some pieces are new; of the rest half lies elsewhere."""
     chance, changed = random.Random(2), bytearray(image)
     for start in range(0, len(image), 256 << 10):
-        changed[start : start + (80 << 10)] = chance.randbytes(80 << 10)
+        changed[start : start + (24 << 10)] = chance.randbytes(24 << 10)
     half = len(image) // 2
     return bytes(changed[:half] + changed[half + 100_000 :] + image[half : half + 100_000])
 

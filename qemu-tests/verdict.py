@@ -1,19 +1,20 @@
-"""What a power cut may leave, and what it may not: judged on the disk, from outside, by a boot loader's rules."""
+"""What a power cut may leave and what not: judged on the disk, from outside, by boot loaders' rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bootenv import NoEnvironment
-from ota.interfaces import Range
+from bootenv import NoEnvironmentError
 from small import Device
+
+from ota.interfaces import Range
 
 
 def after_cut(device: Device) -> Iterator[str]:
     """Violations: a boot loader would not find the old system or the new one, whole."""
     try:
         variables = device.variables()
-    except NoEnvironment as error:
+    except NoEnvironmentError as error:
         yield f"no boot environment: {error}"
         return
     yield from _started(device, variables.get("boot_slot", ""))
@@ -28,7 +29,7 @@ def after_update(device: Device) -> Iterator[str]:
 
 
 def fetched_twice(held: Iterable[Range], asked: Iterable[Range]) -> Iterator[str]:
-    """Violations: bytes of a published file that were asked for although they were there, or were asked for before.
+    """Violations: bytes of a published file that were asked for although they were there, or twice.
 
     Args:
         held: what was on the medium when the power came back.

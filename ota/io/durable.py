@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ota.errors import DeviceError
@@ -25,8 +26,33 @@ def replace(path: Path, data: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to report
+            temporary.unlink(missing_ok=True)
         raise translate(error, path) from error
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Refuse where so many bytes could not be written; nothing is.
+
+    Raises:
+        DeviceError: "disk-full", "state-unwritable".
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        status = os.statvfs(folder)
+    except OSError as error:
+        raise translate(error, folder) from error
+    if status.f_flag & os.ST_RDONLY:
+        raise DeviceError("state-unwritable", f"{folder} cannot be written: it is mounted read-only")
+    free = status.f_bfree * status.f_frsize
+    if free < size or (status.f_files and not status.f_ffree):
+        raise DeviceError(
+            "disk-full",
+            f"{folder}: no room",
+            expected=f">= {size} bytes",
+            found=free,
+            hint="free some space there",
+        )
 
 
 def remove(path: Path) -> None:

@@ -125,7 +125,10 @@ class _Adapter(HTTPAdapter):
         super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
-        """requests, and urllib3 of Debian 12, would add a bundle: what is trusted is in the context already."""
+        """requests would load its own bundle into the context: what is trusted is already in there.
+
+        Debian's urllib3 would load the system's, by default.
+        """
         assert verify is True, "TLS is always verified"
         if self._context:
             conn.cert_reqs = "CERT_REQUIRED"
@@ -133,7 +136,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Context(ssl.SSLContext):
-    """urllib3 before 2.0, as in Debian 12, does not say whom it asks where that is an address: the peer, then."""
+    """urllib3 before 2.0, as in Debian 12, does not say whom it asks where that is an address: the peer."""
 
     def wrap_socket(self, sock: socket.socket, *arguments: Any, **options: Any) -> ssl.SSLSocket:
         options["server_hostname"] = options.get("server_hostname") or sock.getpeername()[0]

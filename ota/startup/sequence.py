@@ -83,7 +83,8 @@ def _run(
     _check_slots(device, seen)
     update = sources.install_first(device, bootloader, handlers, report.installed, report.complain)
     if update is None:
-        _log.info("there is nothing new to install")
+        if not report.problems:
+            _log.info("there is nothing new to install")
         return
     record = records.read(device.config.state_dir)
     _log.info("%s is installed in slot %s", update.description.version, record.slot if record else "?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,9 +50,9 @@ def install_first(
         try:
             with place as opened:
                 stream = installation.open_source(opened, device, None)
-                package = Package(stream, device.config.state_dir)
-                decide = partial(decision.decide, package, device, handlers, None, None)
-                return installation.install(device, bootloader, decide, answer)
+                with closing(Package(stream, device.config.state_dir)) as package:
+                    decide = partial(decision.decide, package, device, handlers, None, None)
+                    return installation.install(device, bootloader, decide, answer)
         except OtaError as error:
             if error.code in _NOTHING:
                 _log.info("%s", error)

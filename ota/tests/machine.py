@@ -117,3 +117,10 @@ class Machine:
         self._starts.write_text(f"boot {self._number}\n")
         boot = f'[boot]\n{self.environment}\nreboot = ["touch", "{self.rebooted}"]\n{self.boot_lines}\n'
         self.world.write_config(running=f'running.slot = "{slot}"', boot="", more=boot + self.more)
+
+
+def codes(outcome: Outcome) -> list[str]:
+    """Of what `ota boot` complained of."""
+    problems = outcome.answer["problems"]
+    assert isinstance(problems, list)
+    return [problem["code"] for problem in problems]

@@ -13,8 +13,8 @@ import pytest
 
 from ota.boot.file import FileEnvironment
 from ota.errors import DeviceError
-from ota.tests.machine import Machine
-from ota.tests.world import Outcome, World
+from ota.tests.machine import Machine, codes
+from ota.tests.world import World
 
 TRIES = 3
 
@@ -34,13 +34,6 @@ def fall_back(machine: Machine) -> None:
 
 def fail_health(machine: Machine) -> None:
     machine.configure(more='[health]\ncommands = [["sh", "-c", "echo no database; exit 3"]]\n')
-
-
-def codes(outcome: Outcome) -> list[str]:
-    """Of what `ota boot` complained of."""
-    problems = outcome.answer["problems"]
-    assert isinstance(problems, list)
-    return [problem["code"] for problem in problems]
 
 
 def test_with_nothing_to_do_it_does_nothing(machine: Machine) -> None:

@@ -2,7 +2,7 @@
 
     driver.py [--preload]
 
-One JSON object a line in, {"command": ["ota", "status"]}; one out, {"status": 0, "out": "...", "errors": "...",
+One JSON object a line in, {"command": ["ota", "status"]}; one out, {"status": 0, "out": "...", "errors": "",
 "wall_s": 0.1, "cpu_s": 0.1, "peak_rss_bytes": 1}. On the console it prints READY when it listens.
 
 With `--preload` it has imported `ota.cli` beforehand and runs `ota ...` in a fork of itself: it is the same
@@ -41,11 +41,6 @@ def main() -> None:
 
 def preload() -> None:
     """All that `ota install` imports in the end, and what that loads."""
-    import ota.cli
-    import ota.io.http
-    import requests
-    import ssl
-    import zstandard
 
 
 def find_port() -> Path:
@@ -91,7 +86,7 @@ def fork(arguments: list[str], out: int, errors: int) -> int:
         os.dup2(errors, 2)
         status = sys.modules["ota.cli"].main(arguments)
     except SystemExit as end:
-        status = end.code
+        status = end.code if isinstance(end.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

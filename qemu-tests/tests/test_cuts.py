@@ -1,7 +1,7 @@
-"""The power is cut while a device updates itself: at counted moments, on both kinds of disk, with both environments.
+"""The power is cut while a device updates itself: at counted moments, on both kinds of disk and environment.
 
-After each cut the disk is looked at as the boot loader would, and every byte of the slot that it would start is
-compared. Then the device is switched on again, and finishes. What was on the medium is not fetched again.
+After each cut the disk is looked at as the boot loader would, and every byte of the slot that it would start
+is compared. Then the device is switched on again, and finishes. What was on the medium is not fetched again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 import ram
 import verdict
-from board import PowerLost
+from board import PowerLostError
 from disk import CachedDisk, Cut, Emmc, Fate, LyingDisk, Model
 from rig import Rig, reliable
 from small import Bus, Device, Environment, Start
@@ -148,7 +148,7 @@ def _update(rig: Rig, device: Device, model: Model, cut: Cut | None) -> None:
             result = board.run(*device.words("install", "/data/2.swu"))
             assert result.status == 0, result
             return
-        with suppress(PowerLost):
+        with suppress(PowerLostError):
             result = board.run(*device.words("install", "/data/2.swu"))
             pytest.fail(f"the power stayed on: {result}")
         assert device.disk.wait_for_cut(0)
