@@ -12,6 +12,7 @@ import hashlib
 import random
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -281,6 +282,12 @@ class Device:
         if self.environment is Environment.GRUB:
             return bootenv.read_grub(self._read(self.factory.grubenv))
         return bootenv.read_uboot(*map(self._read, _COPIES))
+
+    def tell(self, variables: Mapping[str, str]) -> None:
+        """Let the boot environment say this and nothing else, whoever reads it."""
+        places = [(copy, bootenv.render_uboot(variables, flag)) for flag, copy in enumerate(_COPIES)]
+        for part, data in (*places, (self.factory.grubenv, bootenv.render_grub(variables))):
+            self.content.write(self.place(part).start, data)
 
     def digest(self, slot: str) -> str:
         return hashlib.sha256(self._read(self.factory.layout.slots[slot])).hexdigest()
