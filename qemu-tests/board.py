@@ -81,7 +81,7 @@ class Board:
         machine: what to emulate.
         folder: the console goes to `console.log` there, after what stands in it.
         emmc: both boot partitions and the user area; None: an empty one.
-        virtio: a second disk, /dev/vda in the guest.
+        virtio: a second disk, /dev/vda in the guest; an empty one with `always_virtio`, else None is none.
         start: what it boots, where that is not the eMMC: firmware, a kernel, a saved state.
     """
 
@@ -92,6 +92,7 @@ class Board:
         *,
         emmc: Disk | None = None,
         virtio: Disk | None = None,
+        always_virtio: bool = False,
         start: Sequence[str | Path] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +107,10 @@ class Board:
             drives = [
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
-                *("-drive", self._drive("virtio", virtio, opened), "-device", "virtio-blk-pci,drive=virtio"),
             ]
+            if virtio or always_virtio:  # SeaBIOS would start from it
+                drive = self._drive("virtio", virtio, opened)
+                drives += ["-drive", drive, "-device", "virtio-blk-pci,drive=virtio"]
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
             command += [*machine.arguments, *self._devices(), *drives, *start]

@@ -126,7 +126,7 @@ def _next_start(device: Device, limit: int) -> str:
 def _finished(rig: Rig, device: Device, running: str, *, fell_back: bool) -> list[str]:
     """What the agent does in the slot that was started; returns violations.
 
-    A system on trial is confirmed. After a fall-back that is noted; then release 2 is installed, unless it runs.
+    A system on trial is confirmed. A fall-back is noted; then release 2 is installed, unless it runs.
     """
     device.running = running
     commands: list[tuple[str, ...]] = [("boot", "--no-reboot")] if fell_back else [("confirm",)]
