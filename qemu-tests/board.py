@@ -31,6 +31,7 @@ BOOT_PARTITION: Final = 2 << 20  # bytes, each of the two of the eMMC
 EMPTY: Final = 2 * BOOT_PARTITION + (512 << 20)  # bytes of a disk that is not there: the size of all eMMCs
 
 _POLL_S: Final = 0.01
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # GRUB clears the screen in front of its first line
 _TAIL: Final = 1500  # characters of the console that an error shows
 
 
@@ -136,7 +137,8 @@ class Board:
                 *lines, _ = console.read().split(b"\n")
             for line in lines:
                 self._seen += len(line) + 1
-                if match := re.fullmatch(pattern, line.decode(errors="replace").strip("\r")):
+                text = _ESCAPES.sub("", line.decode(errors="replace")).strip("\r")
+                if match := re.fullmatch(pattern, text):
                     return match
             if ended:
                 raise PowerLostError(self._tail(f"QEMU ended before {pattern!r}"))
