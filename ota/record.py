@@ -50,6 +50,7 @@ class Record:
     slot: str  # that is to be started
     at: int  # seconds since 1970: when the boot loader was told
     boot: str  # the kernel's name of the boot in which that was
+    before: str  # the slot that ran then; the same one where no slot was switched
     is_rollback: bool = False  # to a release that was there before
     outcome: Outcome = Outcome.PENDING
     reason: str = ""  # why it did not stay
@@ -85,7 +86,7 @@ def write(state_dir: Path, record: Record) -> None:
     durable.replace(_path(state_dir), json.dumps(asdict(record)).encode())
 
 
-def begun(state_dir: Path, release: Release, slot: str, *, is_rollback: bool = False) -> Record:
+def begun(state_dir: Path, release: Release, slot: str, running: str, *, is_rollback: bool = False) -> Record:
     """The record of an update whose switch is about to be made; what was refused before stays so."""
     before = read(state_dir)
     return Record(
@@ -93,6 +94,7 @@ def begun(state_dir: Path, release: Release, slot: str, *, is_rollback: bool = F
         slot,
         at=int(time.time()),
         boot=boot_id(),
+        before=running,
         is_rollback=is_rollback,
         refused=before.refused if before else (),
     )

@@ -179,6 +179,7 @@ def test_the_wheel_installs_in_an_empty_environment_and_both_programs_run(tmp_pa
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     assert not [name for name in names if "/tests/" in name]
+    assert {"ota/system/otakit", "ota/system/otakit-boot.service"} < set(names)
     assert "-abi3-" in wheel.name
     check(sys.executable, "-m", "venv", tmp_path / "venv")
     check(tmp_path / "venv/bin/pip", "install", "-q", f"{wheel}[build]")
