@@ -170,6 +170,7 @@ def run_boot(args: argparse.Namespace, answer: Answer) -> int:
         device = replace(device, progress=_told(device.progress, alive))
         report = sequence.run(device, bootloader, HANDLERS, alive)
         if report.restarts and not args.no_reboot:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come before we are through
             _restart(device.config)
         elif device.config.watchdog and device.config.watchdog.keep:
             watchdog.keep(alive)

@@ -47,7 +47,8 @@ def install(
         answer |= {"version": update.description.version, "signer": update.signer}
         cost = update.cost if dry_run else installer.install(update, bootloader)
     except OtaError as error:
-        remember(device, {**answer, "error": error.to_json()})
+        if error.code != "package-known":  # nobody asked for it
+            remember(device, {**answer, "error": error.to_json()})
         raise
     finally:
         answer |= to_json(cost, meter.read())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -257,6 +258,17 @@ def test_a_switch_that_fails_is_told(machine: Machine, monkeypatch: pytest.Monke
     monkeypatch.setattr(FileEnvironment, "apply", broken)
     assert machine.ota("install", machine.make("2.0")).code == "boot-environment"
     assert (machine.update()["outcome"], machine.update()["reason"]) == ("failed", "boot-environment")
+
+
+def test_what_is_not_new_is_not_the_last_thing_that_was_done(machine: Machine) -> None:
+    package = machine.make("2.0")
+    shutil.copy(package, machine.world.publish / "2.0.swu")
+    machine.configure(boot=f'packages = ["{machine.world.server.url}/2.0.swu"]')
+    machine.ota("boot")
+    machine.restart()
+    machine.ota("boot")
+    last = machine.ota("status").answer["last"]
+    assert isinstance(last, dict) and "error" not in last and last["version"] == "2.0"
 
 
 def test_status_says_in_words_where_an_update_stands(machine: Machine) -> None:
