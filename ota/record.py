@@ -5,21 +5,27 @@ new system was confirmed or given up:
 
     pending -> confirmed | fell back | rolled back | failed
 
-The boot environment decides what is started; this tells people, and what need not be installed again.
+The boot environment decides what is started; this tells people, and what need not be installed again. Beside
+it lies what the last command said, whatever became of it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from ota.errors import OtaError
 from ota.io import durable
 
 MAX_REFUSED: Final = 32  # releases that are remembered because they did not stay
+
+_log = logging.getLogger(__name__)
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -98,6 +104,23 @@ def begun(state_dir: Path, release: Release, slot: str, running: str, *, is_roll
         is_rollback=is_rollback,
         refused=before.refused if before else (),
     )
+
+
+def remember(state_dir: Path, answer: Mapping[str, object]) -> None:
+    """Keep how the last command ended; that this cannot be done does not change how it ended."""
+    text = json.dumps({"at": int(time.time()), **answer})
+    try:
+        durable.replace(state_dir / "last.json", text.encode())
+    except OtaError as error:
+        _log.error("%s", error)
+
+
+def last(state_dir: Path) -> object:
+    """What was remembered."""
+    try:
+        return json.loads((state_dir / "last.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def boot_id() -> str:

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
         "ota.commands", "ota.health", "ota.network", "ota.io", "ota.trust",
     },
     "ota.lock": {"ota.errors", "ota.io"},
-    "ota.record": {"ota.io"},
+    "ota.record": {"ota.errors", "ota.io"},
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
@@ -67,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.decision"},
     "ota.installation": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device", "ota.decision",
-        "ota.installer", "ota.folder", "ota.package", "ota.statistics",
+        "ota.installer", "ota.folder", "ota.package", "ota.record", "ota.statistics",
     },
     "ota.startup": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.boot", "ota.boot.table", "ota.acceptance",
