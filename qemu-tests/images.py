@@ -45,6 +45,8 @@ _FOLDERS: Final = (
     "var",
 )
 _OTA: Final = "#!/usr/bin/python3 -I\nimport sys\nfrom ota.cli import main\nsys.exit(main())\n"
+# By what the agent is started at boot, and where that goes.
+_STARTS: Final = {"amd64": ("otakit-boot.service", "etc/systemd/system"), "arm64": ("otakit", "etc/init.d")}
 _DEVICE: Final = """\
 board = "{board}"
 state_dir = "/data/otakit"
@@ -114,7 +116,7 @@ def slot_image(
                 (root / name).mkdir(parents=True, exist_ok=True)
             for overlay in overlays:
                 shutil.copytree(overlay, root, symlinks=True, dirs_exist_ok=True)
-            _install(agent, root)
+            _install(agent, root, target)
             _add(root, "boot/vmlinuz", system.read_bytes())
             _add(root, "boot/initrd.img", start.read_bytes())
             for module in modules:
@@ -191,14 +193,16 @@ def _initramfs(target: Emulation, tree: Path, fault: Fault | None) -> Path:
     return initramfs.initramfs(target.architecture, busybox)
 
 
-def _install(agent: Path, root: Path) -> None:
-    """As pip would, but for RECORD."""
+def _install(agent: Path, root: Path, target: Emulation) -> None:
+    """As pip would, but for RECORD; and what starts the agent at boot."""
     with zipfile.ZipFile(agent) as archive:
         archive.extractall(root / _PACKAGES)
     _add(root, "bin/ota", _OTA.encode())
     folders = [f"{_PACKAGES}/{name}" for name in ("boards", "handlers", "ota")]
     shutil.rmtree(root / _PACKAGES / "packager")  # no device builds
     rootfs.compile_python(root, *folders, sources=True)
+    name, place = _STARTS[target.architecture]
+    _add(root, f"{place}/{name}", (root / _PACKAGES / "ota" / "system" / name).read_bytes())
 
 
 def _add(root: Path, name: str, content: bytes) -> None:

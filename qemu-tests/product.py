@@ -1,4 +1,4 @@
-"""An emulated board as a product: its eMMC as the factory left it, and the server that it takes releases from.
+"""An emulated board as a product: its eMMC as the factory left it, and the server that has its releases.
 
     with Product("qemu-arm64", folder) as product:
         product.publish(product.release("2.0.0"))
@@ -27,6 +27,7 @@ from board import Board, Machine
 from disk import Content, Disk, Emmc, Model
 from guest import driver
 from images import Fault
+
 from ota.tests.server import Request, Server
 from packager import cli as packager
 
@@ -118,10 +119,12 @@ class Product:
         start = emmc.firmware(self.emulation.board)
         return Board(self._machine, self._folder / "board", emmc=self.disk, start=start)
 
-    def wait_for(self, board: Board, slot: str, *, timeout: float = BOOTS_S) -> None:
-        """Until the system of a slot is up."""
-        board.wait(f"otakit: slot={slot} .*", timeout)
-        self.wait_for_system(board, timeout=timeout)
+    def wait_for(self, board: Board, slot: str, *, state: int = 0, timeout: float = BOOTS_S) -> None:
+        """Until the system of a slot is up, and the agent has looked for something new."""
+        board.wait(f".*otakit: slot={slot} ustate={state} .*", timeout)
+        nothing = ".*there is nothing new to install"
+        board.wait_all(driver.READY, nothing, timeout=timeout)
+        board.reconnect()
 
     def wait_for_system(self, board: Board, *, timeout: float = BOOTS_S) -> None:
         """Until the system that was started is up."""
@@ -130,7 +133,7 @@ class Product:
 
     def wait_for_trial(self, board: Board, slot: str, version: str) -> None:
         """Until a new system was tried, found good, and can be talked to."""
-        board.wait(f"otakit: slot={slot} ustate=2 tries=1", BOOTS_S)
+        board.wait(f".*otakit: slot={slot} ustate=2 tries=1", BOOTS_S)
         board.wait_all(driver.READY, f".*{version} in slot {slot}: confirmed.*", timeout=BOOTS_S)
         board.reconnect()
 

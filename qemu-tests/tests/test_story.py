@@ -12,6 +12,7 @@ from pathlib import Path
 import emulation
 import pytest
 from board import Board
+from images import Fault
 from product import BOOTS_S, UPDATES_S, Method, Product
 
 pytestmark = [pytest.mark.boards]
@@ -37,7 +38,7 @@ def test_a_device_takes_a_delta_then_rdiff_and_goes_back(product: Product) -> No
     two, three = product.release("2.0.0"), product.release("3.0.0")
     product.publish(product.pack(two))
     with product.power_on() as board:
-        board.wait("otakit: slot=a ustate=0 .*")
+        board.wait(".*otakit: slot=a ustate=0 .*", BOOTS_S)
         board.wait(".*2.0.0 is installed in slot b", UPDATES_S)
         print(f"installed after {board.up_s:.0f} s")
         product.wait_for_trial(board, "b", "2.0.0")
@@ -61,4 +62,47 @@ def test_a_device_takes_a_delta_then_rdiff_and_goes_back(product: Product) -> No
         found = status(board)
         assert found["boot"]["slot"] == "b"  # type: ignore[index]
         assert product.digest("b", two.size) == two.digest
+        print(f"all of it: {board.up_s:.0f} s")
+
+
+# How each bad release ends: what `ota status` says of it then, and who gave it up.
+ENDS = {
+    Fault.PANICS: "fell back, it did not start in {limit} tries",
+    Fault.HANGS_EARLY: "fell back, it did not start in {limit} tries",
+    Fault.HANGS: "fell back, it did not start in {limit} tries",
+    Fault.NO_ROOT: "fell back, it did not start in {limit} tries",
+    Fault.UNHEALTHY: "rolled back, health-check: ",
+}
+
+
+def test_a_bad_release_ends_in_the_old_system_and_the_next_good_one_is_taken(product: Product) -> None:
+    with product.power_on() as board:
+        product.wait_for(board, "a")
+        limit = status(board)["boot"]["limit"]  # type: ignore[index]
+        for number, (fault, end) in enumerate(ENDS.items(), start=1):
+            version = f"2.{number}.0"
+            product.publish(product.pack(product.release(version, fault)))
+            result = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+            assert result.answer["restart"], result
+            board.run("reboot")
+            began = board.up_s
+            for tries in range(1, 2 if fault is Fault.UNHEALTHY else limit + 1):
+                board.wait(f".*otakit: slot=b ustate=2 tries={tries}", BOOTS_S)
+                if fault is Fault.HANGS_EARLY:  # on a real board its boot loader has armed the watchdog
+                    board.wait("otakit-test: hangs", BOOTS_S)
+                    board.reset()
+            product.wait_for(board, "a", state=3)
+            print(f"{fault}: back in the old system after {board.up_s - began:.0f} s")
+            found = status(board)
+            told = f"{version} in slot b: {end.format(limit=limit)}"
+            assert found["update"]["told"].startswith(told), found  # type: ignore[index]
+            assert found["boot"]["slot"] == "a"  # type: ignore[index]
+            again = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+            assert not again.answer["restart"], "the same bad release is not installed again"
+        good = product.release("3.0.0")
+        product.publish(product.pack(good))
+        board.run("ota", "boot", "--no-reboot", timeout=UPDATES_S)
+        board.run("reboot")
+        product.wait_for_trial(board, "b", "3.0.0")
+        assert product.digest("b", good.size) == good.digest
         print(f"all of it: {board.up_s:.0f} s")
