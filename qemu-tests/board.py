@@ -31,6 +31,7 @@ BOOT_PARTITION: Final = 2 << 20  # bytes, each of the two of the eMMC
 EMPTY: Final = 2 * BOOT_PARTITION + (512 << 20)  # bytes of a disk that is not there: the size of all eMMCs
 
 _POLL_S: Final = 0.01
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # GRUB clears the screen in front of its first line
 _TAIL: Final = 1500  # characters of the console that an error shows
 
 
@@ -81,7 +82,7 @@ class Board:
         machine: what to emulate.
         folder: the console goes to `console.log` there, after what stands in it.
         emmc: both boot partitions and the user area; None: an empty one.
-        virtio: a second disk, /dev/vda in the guest.
+        virtio: a second disk, /dev/vda in the guest; an empty one with `always_virtio`, else None is none.
         start: what it boots, where that is not the eMMC: firmware, a kernel, a saved state.
     """
 
@@ -92,6 +93,7 @@ class Board:
         *,
         emmc: Disk | None = None,
         virtio: Disk | None = None,
+        always_virtio: bool = False,
         start: Sequence[str | Path] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,10 +109,9 @@ class Board:
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
             ]
-            # A PC's firmware would start an empty disk, not the eMMC; a saved guest has to find all it knows.
-            if virtio or "-kernel" in start:
-                drives += ["-drive", self._drive("virtio", virtio, opened)]
-                drives += ["-device", "virtio-blk-pci,drive=virtio"]
+            if virtio or always_virtio:  # SeaBIOS would start from it
+                drive = self._drive("virtio", virtio, opened)
+                drives += ["-drive", drive, "-device", "virtio-blk-pci,drive=virtio"]
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
             command += [*machine.arguments, *self._devices(), *drives, *start]
@@ -136,7 +137,8 @@ class Board:
                 *lines, _ = console.read().split(b"\n")
             for line in lines:
                 self._seen += len(line) + 1
-                if match := re.fullmatch(pattern, line.decode(errors="replace").strip("\r")):
+                text = _ESCAPES.sub("", line.decode(errors="replace")).strip("\r")
+                if match := re.fullmatch(pattern, text):
                     return match
             if ended:
                 raise PowerLostError(self._tail(f"QEMU ended before {pattern!r}"))

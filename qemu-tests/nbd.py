@@ -146,7 +146,7 @@ def _answer(device: Device, connection: socket.socket, requests: Reader) -> bool
     return True
 
 
-def _read(requests: BufferedReader, length: int) -> bytes:
+def _read(requests: Reader, length: int) -> bytes:
     data = requests.read(length)
     if len(data) < length:
         raise EOFError

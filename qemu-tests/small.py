@@ -12,6 +12,7 @@ import hashlib
 import random
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -91,6 +92,7 @@ class Layout:
 
     image: int = 4 * _MIB
     slot: int = 48 * _MIB
+    spacing: int = _MIB // 4  # of what is new in release 2
 
     @property
     def slots(self) -> dict[str, Range]:
@@ -140,26 +142,25 @@ class Factory:
         self._url = origin.url
         self.layout = layout
         one = random.Random(1).randbytes(layout.image)
-        self.one, self.two = self._release("1", one), self._release("2", _changed(one))
+        self.one, self.two = self._release("1", one), self._release("2", _changed(one, layout.spacing))
         self._user, self._emmc = folder / "user.img", folder / "emmc.img"
         self._make(origin.ca)
-        self.grubenv = _find(self._user, _BOOT, "/grub/grubenv", bootenv.GRUB_SIZE)
-        _run(
-            "dd",
-            f"if={self._user}",
-            f"of={self._emmc}",
-            "bs=1M",
-            f"seek={Bus.EMMC.start // _MIB}",
-            "conv=sparse",
-        )
+        self.grubenv = find(self._user, _BOOT, "/grub/grubenv", bootenv.GRUB_SIZE)
 
     def content(self, bus: Bus, start: Start) -> Content:
         """Of a disk."""
-        content = Content(self._emmc if bus is Bus.EMMC else self._user)
+        content = Content(self._image(bus))
         if start is not Start.BLANK:
             held = self.one if start is Start.OLD else self.two
             content.write(bus.start + self.layout.slots["b"].start, held.image.read_bytes())
         return content
+
+    def _image(self, bus: Bus) -> Path:
+        """Of the disk; made when it is first asked for."""
+        if bus is Bus.EMMC and not self._emmc.exists():
+            where = f"seek={bus.start // _MIB}"
+            _run("dd", f"if={self._user}", f"of={self._emmc}", "bs=1M", where, "conv=sparse")
+        return self._user if bus is Bus.VIRTIO else self._emmc
 
     def _release(self, version: str, image: bytes) -> Release:
         folder = self._folder / version
@@ -223,12 +224,24 @@ class Device:
 
     def __init__(self, factory: Factory, bus: Bus, environment: Environment, start: Start) -> None:
         self.factory = factory
+        self.grubenv = factory.grubenv
         self.bus = bus
         self.environment = environment
         self.start = start
         self.content = factory.content(bus, start)
         self.running = "a"
         self.disk: Disk
+
+    def move(self, image: Path) -> None:
+        """To an eMMC with a boot loader, of the same layout: what is its own comes along."""
+        assert self.bus is Bus.EMMC
+        if self.environment is Environment.GRUB:
+            self.grubenv = find(image, self.place(_BOOT), "/grub/grubenv", bootenv.GRUB_SIZE, self.bus.start)
+        content = Content(image)
+        for part in (*self.factory.layout.slots.values(), self.factory.layout.partitions[-1]):
+            place = self.place(part)
+            content.write(place.start, self.content.read(place.start, len(place)))
+        self.content = content
 
     def power_on(self, profile: Profile, folder: Path, model: Model) -> Board:
         """Boot into the RAM profile, with the data and boot partitions mounted."""
@@ -264,7 +277,7 @@ class Device:
     def stores(self) -> Range:
         """Where the boot environment is written."""
         if self.environment is Environment.GRUB:
-            return self.place(self.factory.grubenv)
+            return self.place(self.grubenv)
         return self.place(Range(_COPIES[0].start, _COPIES[1].stop))
 
     @property
@@ -279,8 +292,18 @@ class Device:
             bootenv.NoEnvironmentError: it does not.
         """
         if self.environment is Environment.GRUB:
-            return bootenv.read_grub(self._read(self.factory.grubenv))
+            return bootenv.read_grub(self._read(self.grubenv))
         return bootenv.read_uboot(*map(self._read, _COPIES))
+
+    def tell(self, variables: Mapping[str, str]) -> None:
+        """Let the boot environment say this, beside what it says of other variables."""
+        told = {**self.variables(), **variables}
+        if self.environment is Environment.GRUB:
+            places = [(self.grubenv, bootenv.render_grub(told))]
+        else:
+            places = [(copy, bootenv.render_uboot(told, flag)) for flag, copy in enumerate(_COPIES)]
+        for part, data in places:
+            self.content.write(self.place(part).start, data)
 
     def digest(self, slot: str) -> str:
         return hashlib.sha256(self._read(self.factory.layout.slots[slot])).hexdigest()
@@ -315,22 +338,22 @@ class Device:
         return self.content.read(place.start, len(place))
 
 
-def _changed(image: bytes) -> bytes:
+def _changed(image: bytes, spacing: int) -> bytes:
     """Release 2: some pieces are new; of the rest half lies elsewhere."""
     chance, changed = random.Random(2), bytearray(image)
-    for start in range(0, len(image), 256 << 10):
+    for start in range(0, len(image), spacing):
         changed[start : start + (24 << 10)] = chance.randbytes(24 << 10)
     half = len(image) // 2
     return bytes(changed[:half] + changed[half + 100_000 :] + image[half : half + 100_000])
 
 
-def _find(disk: Path, part: Range, name: str, size: int) -> Range:
-    """Where a file of one block lies."""
+def find(disk: Path, part: Range, name: str, size: int, base: int = 0) -> Range:
+    """Where a file of one block lies, counted from `base`; its file system lies in `part`."""
     place = f"{disk}?offset={part.start}"
     block = _run("debugfs", "-R", f"bmap {name} 0", place).split()[-1]
     said = _run("debugfs", "-R", "stats", place).splitlines()
     block_size = next(int(line.split()[-1]) for line in said if line.startswith("Block size"))
-    start = part.start + int(block) * block_size
+    start = part.start + int(block) * block_size - base
     return Range(start, start + size)
 
 

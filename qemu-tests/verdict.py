@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from bootenv import NoEnvironmentError
 from small import Device
@@ -20,12 +20,12 @@ def after_cut(device: Device) -> Iterator[str]:
     yield from _started(device, variables.get("boot_slot", ""))
 
 
-def after_update(device: Device) -> Iterator[str]:
-    """Violations: what a finished update to release 2 has to leave."""
+def after_command(device: Device, expected: Mapping[str, str]) -> Iterator[str]:
+    """Violations: what a command that said it was done has to leave, `expected` in the boot environment."""
     yield from after_cut(device)
     variables = device.variables()
-    if (variables.get("boot_slot"), variables.get("ustate")) != ("b", "1"):
-        yield f"the update was finished, and the boot environment says {variables}"
+    if not expected.items() <= variables.items():
+        yield f"the command is done, and the boot environment says {variables}"
 
 
 def fetched_twice(held: Iterable[Range], asked: Iterable[Range]) -> Iterator[str]:

@@ -9,6 +9,7 @@ With `--preload` it has imported `ota.cli` beforehand and runs `ota ...` in a fo
 installed code, and only the start of the interpreter, which takes seconds in an emulator, is saved.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -19,6 +20,15 @@ from pathlib import Path
 
 READY = "driver: ready"
 PORT = "otakit"
+PRELOADED = (
+    "ota.cli",
+    "ota.installation",
+    "ota.decision",
+    "ota.io.session",
+    "ota.startup.sequence",
+    "ota.status",
+    "handlers.delta",
+)
 
 
 def main() -> None:
@@ -40,7 +50,9 @@ def main() -> None:
 
 
 def preload() -> None:
-    """All that `ota install` imports in the end, and what that loads."""
+    """All that the commands of the tests import in the end, and what that loads."""
+    for name in PRELOADED:
+        importlib.import_module(name)
 
 
 def find_port() -> Path:

@@ -7,8 +7,7 @@ is compared. Then the device is switched on again, and finishes. What was on the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -34,14 +33,42 @@ class Moment(StrEnum):
     SWITCH = "switch"  # between the last write of the slot and the switch
     STORE = "store"  # inside the boot environment: "an update is in progress", and the switch
     DONE = "done"  # when the command has said that it is done
+    CONFIRM = "confirm"
+    ROLLBACK = "rollback"
+    FALL_BACK = "fall-back"  # while the agent notes that the boot loader fell back
 
 
 # How many of each, for one kind of disk and one environment.
 CUTS: Final = {
-    Moment.WRITE: 10,
-    Moment.SWITCH: 5,
-    Moment.STORE: 10,
+    Moment.WRITE: 9,
+    Moment.SWITCH: 4,
+    Moment.STORE: 6,
     Moment.DONE: 1,
+    Moment.CONFIRM: 3,
+    Moment.ROLLBACK: 3,
+    Moment.FALL_BACK: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A command of the agent, where it is run, and what it leads to."""
+
+    command: tuple[str, ...]
+    running: str  # slot
+    before: Mapping[str, str]  # in the boot environment
+    after: Mapping[str, str]  # of it
+
+
+_TRIAL: Final = {"boot_slot": "b", "ustate": "2", "boot_tries": "1"}
+INSTALL: Final = Scene(
+    ("install", "/data/2.swu", "--no-reboot"), "a",
+    {"boot_slot": "a", "ustate": "0", "boot_tries": "0"}, {"boot_slot": "b", "ustate": "1"},
+)  # fmt: skip
+SCENES: Final = {
+    Moment.CONFIRM: Scene(("confirm",), "b", _TRIAL, {"boot_slot": "b", "ustate": "0"}),
+    Moment.ROLLBACK: Scene(("rollback", "--no-reboot"), "b", _TRIAL, {"boot_slot": "a", "ustate": "3"}),
+    Moment.FALL_BACK: Scene(("boot", "--no-reboot"), "a", _TRIAL, {"boot_slot": "a", "ustate": "3"}),
 }
 
 
@@ -60,9 +87,13 @@ class Case:
 
     @property
     def start(self) -> Start:
-        if self.moment is Moment.STORE:
+        if self.moment is Moment.STORE or self.moment in SCENES:
             return Start.WRITTEN
         return Start.BLANK if self.bus is Bus.VIRTIO and self.number % 2 else Start.OLD
+
+    @property
+    def scene(self) -> Scene:
+        return SCENES.get(self.moment, INSTALL)
 
     def model(self) -> Model:
         return CachedDisk(self.number) if self.bus is Bus.VIRTIO else Emmc()
@@ -71,8 +102,10 @@ class Case:
         """One of `whole`, from 1 on: the cases of a kind are spread over all."""
         return 1 + (2 * self.number + 1) * whole // (2 * self.count)
 
-    def cut(self, rig: Rig, device: Device) -> Cut:
+    def cut(self, rig: Rig, device: Device) -> Cut | None:
         match self.moment:
+            case Moment.DONE:
+                return None
             case Moment.WRITE:
                 sectors = rig.writes(self.bus, self.start).slot
                 return Cut(self.part(sectors), within=device.slot_b, torn=bool(self.number % 2))
@@ -87,7 +120,9 @@ class Case:
                 sectors = 2 * device.store_sectors  # that it begins, and that it is done
                 torn = self.environment is Environment.UBOOT and bool(self.number % 2)
                 return Cut(self.part(sectors), within=device.stores, torn=torn)
-        raise AssertionError(self)
+            case _ if self.number:
+                return Cut(self.part(device.store_sectors), within=device.stores)
+        return Cut(self.part(8), within=device.data)  # what the agent notes: a block, at least
 
 
 CASES: Final = [
@@ -114,18 +149,18 @@ def test_there_are_enough_cuts() -> None:
 def test_an_update_is_finished_after_a_cut(
     case: Case, rig: Rig, record_property: Callable[[str, object], None]
 ) -> None:
-    device = rig.device(case.bus, case.environment, case.start)
-    cut = None if case.moment is Moment.DONE else case.cut(rig, device)
+    device, scene = rig.device(case.bus, case.environment, case.start), case.scene
+    device.tell(scene.before)
+    device.running = scene.running
+    cut = case.cut(rig, device)
     began = time.monotonic()
-    _update(rig, device, case.model(), cut)
-    violations = [*verdict.after_cut(device)]
-    if case.moment is Moment.DONE:
-        violations += verdict.after_update(device)
+    _run(rig, device, scene, case.model(), cut)
+    violations = [*(verdict.after_cut(device) if cut else verdict.after_command(device, scene.after))]
     held, before = device.held(), len(rig.origin.ranges())
-    _update(rig, device, reliable(case.bus), None)
-    violations += verdict.after_update(device)
+    _run(rig, device, scene, reliable(case.bus))
+    violations += verdict.after_command(device, scene.after)
     violations += verdict.fetched_twice(held, rig.origin.ranges()[before:])
-    record_property("cuts", 1)
+    record_property("cuts injected", 1)
     record_property("violations", len(violations))
     record_property("seconds", round(time.monotonic() - began, 1))
     assert not violations
@@ -135,20 +170,19 @@ def test_an_update_is_finished_after_a_cut(
 def test_a_disk_that_lies_about_flushes_is_seen_to_lose_data(fate: Fate, rig: Rig) -> None:
     """The negative control: the same judgement, on a disk on which no update can be safe."""
     device = rig.device(Bus.VIRTIO, Environment.UBOOT, Start.OLD)
-    _update(rig, device, LyingDisk(1, fate), None)
+    _run(rig, device, INSTALL, LyingDisk(1, fate))
     assert device.disk.lost
-    assert [*verdict.after_update(device)]
+    assert [*verdict.after_command(device, INSTALL.after)]
 
 
-def _update(rig: Rig, device: Device, model: Model, cut: Cut | None) -> None:
-    """From power-on to the cut, or else to the end, and then the power goes."""
+def _run(rig: Rig, device: Device, scene: Scene, model: Model, cut: Cut | None = None) -> None:
+    """From power-on to the cut, or else until the command is done, and then the power goes."""
     with rig.power_on(device, model) as board:
         device.disk.arm(cut)
-        if cut is None:
-            result = board.run(*device.words("install", "/data/2.swu"))
-            assert result.status == 0, result
+        try:
+            result = board.run(*device.words(*scene.command))
+        except PowerLostError:
+            assert device.disk.wait_for_cut(0), "QEMU has ended by itself"
             return
-        with suppress(PowerLostError):
-            result = board.run(*device.words("install", "/data/2.swu"))
-            pytest.fail(f"the power stayed on: {result}")
-        assert device.disk.wait_for_cut(0)
+        assert cut is None, f"the power stayed on: {result}"
+        assert result.status == 0, result
