@@ -45,24 +45,25 @@ _FOLDERS: Final = (
     "var",
 )
 _OTA: Final = "#!/usr/bin/python3 -I\nimport sys\nfrom ota.cli import main\nsys.exit(main())\n"
-# By what the agent is started at boot, and where that goes.
-_STARTS: Final = {"amd64": ("otakit-boot.service", "etc/systemd/system"), "arm64": ("otakit", "etc/init.d")}
+# What has `ota boot` run: a unit of systemd, or a script that /etc/init.d/rcS runs.
+_AT_BOOT: Final = {
+    "amd64": ("otakit-boot.service", "usr/lib/systemd/system/otakit-boot.service"),
+    "arm64": ("otakit", "etc/init.d/otakit"),
+}
 _DEVICE: Final = """\
 board = "{board}"
 state_dir = "/data/otakit"
 [boot]
 packages = ["/data/updates", "{url}latest.swu"]
 reboot = ["reboot"]
-[health]
-commands = [["/bin/healthy"]]
-units = {units}
-timeout_s = 60
 [trust]
 certificates = ["/etc/otakit/signer.pem"]
 [network]
 ca = "/etc/otakit/servers.pem"
 [health]
 commands = [["/bin/healthy"]]
+units = {units}
+timeout_s = 60
 """
 _APPLICATION: Final = 16, 1 << 17  # files and bytes of what a release changes a quarter of
 
@@ -116,7 +117,7 @@ def slot_image(
                 (root / name).mkdir(parents=True, exist_ok=True)
             for overlay in overlays:
                 shutil.copytree(overlay, root, symlinks=True, dirs_exist_ok=True)
-            _install(agent, root, target)
+            _install(agent, root, target.architecture)
             _add(root, "boot/vmlinuz", system.read_bytes())
             _add(root, "boot/initrd.img", start.read_bytes())
             for module in modules:
@@ -193,16 +194,16 @@ def _initramfs(target: Emulation, tree: Path, fault: Fault | None) -> Path:
     return initramfs.initramfs(target.architecture, busybox)
 
 
-def _install(agent: Path, root: Path, target: Emulation) -> None:
-    """As pip would, but for RECORD; and what starts the agent at boot."""
+def _install(agent: Path, root: Path, architecture: str) -> None:
+    """As pip would, but for RECORD."""
     with zipfile.ZipFile(agent) as archive:
         archive.extractall(root / _PACKAGES)
     _add(root, "bin/ota", _OTA.encode())
+    name, place = _AT_BOOT[architecture]
+    _add(root, place, (root / _PACKAGES / "ota" / "system" / name).read_bytes())
     folders = [f"{_PACKAGES}/{name}" for name in ("boards", "handlers", "ota")]
     shutil.rmtree(root / _PACKAGES / "packager")  # no device builds
     rootfs.compile_python(root, *folders, sources=True)
-    name, place = _STARTS[target.architecture]
-    _add(root, f"{place}/{name}", (root / _PACKAGES / "ota" / "system" / name).read_bytes())
 
 
 def _add(root: Path, name: str, content: bytes) -> None:

@@ -92,6 +92,7 @@ class Layout:
 
     image: int = 4 * _MIB
     slot: int = 48 * _MIB
+    spacing: int = _MIB // 4  # of what is new in release 2
 
     @property
     def slots(self) -> dict[str, Range]:
@@ -141,26 +142,25 @@ class Factory:
         self._url = origin.url
         self.layout = layout
         one = random.Random(1).randbytes(layout.image)
-        self.one, self.two = self._release("1", one), self._release("2", _changed(one))
+        self.one, self.two = self._release("1", one), self._release("2", _changed(one, layout.spacing))
         self._user, self._emmc = folder / "user.img", folder / "emmc.img"
         self._make(origin.ca)
         self.grubenv = find(self._user, _BOOT, "/grub/grubenv", bootenv.GRUB_SIZE)
-        _run(
-            "dd",
-            f"if={self._user}",
-            f"of={self._emmc}",
-            "bs=1M",
-            f"seek={Bus.EMMC.start // _MIB}",
-            "conv=sparse",
-        )
 
     def content(self, bus: Bus, start: Start) -> Content:
         """Of a disk."""
-        content = Content(self._emmc if bus is Bus.EMMC else self._user)
+        content = Content(self._image(bus))
         if start is not Start.BLANK:
             held = self.one if start is Start.OLD else self.two
             content.write(bus.start + self.layout.slots["b"].start, held.image.read_bytes())
         return content
+
+    def _image(self, bus: Bus) -> Path:
+        """Of the disk; made when it is first asked for."""
+        if bus is Bus.EMMC and not self._emmc.exists():
+            where = f"seek={bus.start // _MIB}"
+            _run("dd", f"if={self._user}", f"of={self._emmc}", "bs=1M", where, "conv=sparse")
+        return self._user if bus is Bus.VIRTIO else self._emmc
 
     def _release(self, version: str, image: bytes) -> Release:
         folder = self._folder / version
@@ -338,10 +338,10 @@ class Device:
         return self.content.read(place.start, len(place))
 
 
-def _changed(image: bytes) -> bytes:
+def _changed(image: bytes, spacing: int) -> bytes:
     """Release 2: some pieces are new; of the rest half lies elsewhere."""
     chance, changed = random.Random(2), bytearray(image)
-    for start in range(0, len(image), 256 << 10):
+    for start in range(0, len(image), spacing):
         changed[start : start + (24 << 10)] = chance.randbytes(24 << 10)
     half = len(image) // 2
     return bytes(changed[:half] + changed[half + 100_000 :] + image[half : half + 100_000])
