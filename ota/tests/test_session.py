@@ -231,24 +231,12 @@ def test_a_server_without_a_name_is_checked_by_its_address_where_urllib3_does_no
     vendor: Vendor, name: str, is_right: bool
 ) -> None:
     """As urllib3 1.26 does, which Debian 12 has."""
-    with Odd(FILE, vendor.answer, vendor.context(name)) as odd:
-        with socket.create_connection(("127.0.0.1", odd.server_port)) as plain:
-            if is_right:
-                session._context(vendor.ca).wrap_socket(plain).close()
-                return
-            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
-                session._context(vendor.ca).wrap_socket(plain)
-
-
-def test_no_bundle_is_trusted_beside_the_configured_one(vendor: Vendor, tmp_path: Path) -> None:
-    """Debian's urllib3 gives its pools the system's bundle by default."""
-    other = trustme.CA()
-    other.cert_pem.write_to_path(tmp_path / "other.pem")
-    with Odd(FILE, vendor.answer, vendor.context()) as odd:
-        asking = session.Session(Network(ca=tmp_path / "other.pem"))
-        adapter = asking.get_adapter("https://")
-        assert isinstance(adapter, session._Adapter)
-        adapter.poolmanager.connection_pool_kw["ca_certs"] = str(vendor.ca)
-        with pytest.raises(requests.exceptions.SSLError, match="verify failed"):
-            asking.get(odd.url)
-        asking.close()
+    with (
+        Odd(FILE, vendor.answer, vendor.context(name)) as odd,
+        socket.create_connection(("127.0.0.1", odd.server_port)) as plain,
+    ):
+        if is_right:
+            session._context(vendor.ca).wrap_socket(plain).close()
+            return
+        with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+            session._context(vendor.ca).wrap_socket(plain)
