@@ -28,10 +28,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]  # of the checkout
 FOLDER: Final = (ROOT / "build").resolve() / "boards"
 FORGOTTEN_S: Final = 24 * 3600
 
+Make = Callable[[Path], None]
+"""Makes a file or a folder at a path where there is none."""
+
 _log = logging.getLogger(__name__)
 
 
-def made(name: str, make: Callable[[Path], None], *inputs: str | Path) -> Path:
+def made(name: str, make: Make, *inputs: str | Path) -> Path:
     """The artefact of a recipe, a file or a folder.
 
     Args:
@@ -73,7 +76,7 @@ def tool(name: str) -> Path:
     return ROOT / "build" / "tools" / "bin" / name
 
 
-def _hash(make: Callable[[Path], None], inputs: tuple[str | Path, ...]) -> str:
+def _hash(make: Make, inputs: tuple[str | Path, ...]) -> str:
     module = inspect.getmodule(make)
     assert module is not None
     code = ast.unparse(ast.parse(inspect.getsource(module)))  # without comments
@@ -91,7 +94,7 @@ def _content(given: str | Path) -> str:
     return hashlib.sha256(given.read_bytes()).hexdigest()
 
 
-def _make(make: Callable[[Path], None], path: Path) -> None:
+def _make(make: Make, path: Path) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix=".draft-") as folder:
         draft = Path(folder) / path.name

@@ -18,11 +18,14 @@ import toolchain
 import uboot
 from emulation import Emulation
 
+from ota.boot.table import TRIES, USTATE, UpdateState
 from packager import bootscript
 
 SECTOR: Final = 512  # bytes
 TIME: Final = "1735689600"  # seconds since 1970: of every file
 GRUBENV: Final = 1024  # bytes
+
+_NEW: Final = {"boot_slot": "a", USTATE: UpdateState.OK.value, TRIES: "0"}  # as U-Boot's script has it
 
 _CORE: Final = 64  # sector of GRUB's core image, behind the partition table
 _GRUB: Final = "usr/lib/grub/i386-pc"
@@ -50,7 +53,7 @@ def disk_image(board: str, slots: Mapping[str, Path], variables: Mapping[str, st
     """
     target = emulation.read(board)
     script = _script(board)
-    stored = {**(_lines(script) if target.loader == "uboot" else {}), **(variables or {})}
+    stored = {**(_lines(script) if target.loader == "uboot" else _NEW), **(variables or {})}
     words = [f"{name}={image}" for name, image in slots.items()]
     return artefacts.made(
         f"emmc-{board}", lambda path: _make(path, target, slots, script, stored),

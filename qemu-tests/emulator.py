@@ -13,8 +13,11 @@ import debian
 
 PROGRAMS: Final = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 
+QEMU_IO: Final = "qemu-io"
+EMULATED: Final = ("-accel", "tcg,thread=multi,tb-size=256")  # works everywhere
+
 _SUITES: Final = ("trixie", "trixie-backports")
-_PACKAGES: Final = ("qemu-system-x86", "qemu-system-arm", "seabios")
+_PACKAGES: Final = ("qemu-system-x86", "qemu-system-arm", "seabios", "qemu-utils")
 _PREFERENCES: Final = """\
 Package: src:qemu src:seabios src:ipxe src:edk2 src:libslirp
 Pin: release n=trixie-backports
@@ -31,9 +34,12 @@ _WRAPPER: Final = """\
 #!/bin/sh
 root=${0%/*}
 libraries=$root/usr/lib/x86_64-linux-gnu
+case $0 in
+*/qemu-system-*)
+    set -- -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" -L "$root/usr/lib/ipxe/qemu" "$@" ;;
+esac
 QEMU_MODULE_DIR=$libraries/qemu exec "$libraries/ld-linux-x86-64.so.2" \\
-    --library-path "$libraries:$libraries/systemd" "$root/usr/bin/${0##*/}" \\
-    -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" -L "$root/usr/lib/ipxe/qemu" "$@"
+    --library-path "$libraries:$libraries/systemd" "$root/usr/bin/${0##*/}" "$@"
 """
 
 
@@ -42,11 +48,16 @@ def emulator(architecture: str) -> Path:
     return artefacts.made("qemu", _make) / PROGRAMS[architecture]
 
 
+def qemu_io() -> Path:
+    """QEMU's own client of disks."""
+    return artefacts.made("qemu", _make) / QEMU_IO
+
+
 def _make(folder: Path) -> None:
     debian.unpack(folder, _PACKAGES, suites=_SUITES, preferences=_PREFERENCES)
     for name in _UNUSED:
         artefacts.run("rm", "-rf", folder / name)
-    for program in PROGRAMS.values():
+    for program in (*PROGRAMS.values(), QEMU_IO):
         wrapper = folder / program
         wrapper.write_text(_WRAPPER)
         wrapper.chmod(0o755)

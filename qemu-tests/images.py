@@ -9,7 +9,7 @@ import hashlib
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,8 @@ state_dir = "/data/otakit"
 certificates = ["/etc/otakit/signer.pem"]
 [network]
 ca = "/etc/otakit/servers.pem"
+[health]
+commands = [["/bin/healthy"]]
 """
 _APPLICATION: Final = 16, 1 << 17  # files and bytes of what a release changes a quarter of
 
@@ -68,7 +70,13 @@ _BITES_S: Final = 15  # the watchdog, where it is what a fault waits for
 
 
 def slot_image(
-    board: str, version: str, files: Mapping[str, bytes] | None = None, fault: Fault | None = None
+    board: str,
+    version: str,
+    files: Mapping[str, bytes] | None = None,
+    fault: Fault | None = None,
+    *,
+    packages: Sequence[str] = (),
+    programs: Sequence[str] = (),
 ) -> Path:
     """A release, ready to be written into a slot; the same input gives the same bytes.
 
@@ -77,13 +85,15 @@ def slot_image(
         version: "1.0.0"; what differs from one to the next is a quarter of an application.
         files: path in the image -> content, instead of or beside what is there; a program begins with "#!".
         fault: what is wrong with it.
+        packages: Debian's, beside what is always there,
+        programs: and which of their programs stay.
     """
     target = emulation.read(board)
     own = {**_files(target, version, fault), **(files or {})}
     digests = [f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in own.items()]
-    tree, agent = rootfs.rootfs(target.architecture), wheel.wheel(target.architecture)
+    tree, agent = rootfs.rootfs(target.architecture, packages, programs), wheel.wheel(target.architecture)
     system, start = kernel.kernel(target.architecture), _initramfs(target, tree, fault)
-    modules = kernel.modules(target.architecture)
+    modules = kernel.modules(target.architecture, (*kernel.MODULES, *kernel.USB))
     overlays = [GUEST / "all", GUEST / target.architecture]
 
     def make(path: Path) -> None:
@@ -111,7 +121,6 @@ def slot_image(
 
 def _files(target: Emulation, version: str, fault: Fault | None) -> dict[str, bytes]:
     keys = trust.trust()
-    late = [module for module in kernel.modules(target.architecture) if module.name not in _early(target)]
     files = {
         "bin/healthy": f"#!/bin/sh\nexit {int(fault is Fault.UNHEALTHY)}\n".encode(),
         "etc/hwrevision": f"{target.board} 1.0\n".encode(),
@@ -120,7 +129,7 @@ def _files(target: Emulation, version: str, fault: Fault | None) -> dict[str, by
         "etc/otakit/device.toml": _DEVICE.format(board=target.board).encode(),
         "etc/otakit/signer.pem": (keys / trust.SIGNER).read_bytes(),
         "etc/otakit/servers.pem": (keys / trust.SERVERS).read_bytes(),
-        "usr/lib/modules/order": initramfs.ordered(late).encode(),
+        **dict(_orders(target.architecture)),
         "usr/lib/otakit/driver.py": (GUEST / "driver.py").read_bytes(),
     }
     files |= dict(_application(version))
@@ -140,8 +149,13 @@ def _application(version: str) -> Iterator[tuple[str, bytes]]:
         yield f"usr/lib/application/{number:02}", random.Random(f"{number} {age}").randbytes(size)
 
 
-def _early(target: Emulation) -> set[str]:
-    return {module.name for module in kernel.modules(target.architecture, initramfs.MODULES)}
+def _orders(architecture: str) -> Iterator[tuple[str, bytes]]:
+    """What the initramfs loads from the root file system, always and where there is USB."""
+    loaded = kernel.modules(architecture, initramfs.MODULES)
+    for name, wanted in (("order", kernel.MODULES), ("usb", kernel.USB)):
+        new = [module for module in kernel.modules(architecture, wanted) if module not in loaded]
+        yield f"usr/lib/modules/{name}", initramfs.ordered(new).encode()
+        loaded += new
 
 
 def _initramfs(target: Emulation, tree: Path, fault: Fault | None) -> Path:

@@ -21,7 +21,7 @@ SCRIPT: Final = Path(__file__).with_name("guest") / "initramfs"
 MODULES: Final = ("i6300esb", "sdhci-pci", "mmc_block", "squashfs")
 WATCHDOG_S: Final = 60  # from the initramfs until the system feeds the watchdog itself
 
-_APPLETS: Final = ("cat", "insmod", "mount", "reboot", "sh", "sleep", "switch_root", "usleep")
+_APPLETS: Final = ("cat", "grep", "insmod", "mount", "reboot", "sh", "sleep", "switch_root", "usleep")
 _FOLDERS: Final = ("bin", "dev", "modules", "proc", "root", "sys")
 _CONSOLE: Final = (5, 1)  # major and minor number
 

@@ -12,13 +12,13 @@ from typing import Final
 import artefacts
 import debian
 
-# In order: what the root file system lies on, the other devices of the machine, USB sticks.
+# In order: what the root file system lies on, then the other devices of the machine.
 MODULES: Final = (
     "sdhci-pci", "mmc_block", "squashfs",
     "ext4", "crc32c_generic", "loop",
     "virtio_pci", "virtio_net", "virtio_console", "virtio_blk", "virtio-rng", "i6300esb",
-    "xhci-pci", "usb-storage", "sd_mod", "vfat", "nls_cp437", "nls_ascii",
 )  # fmt: skip
+USB: Final = ("xhci-pci", "usb-storage", "sd_mod", "vfat", "nls_cp437", "nls_ascii")  # sticks
 
 
 def kernel(architecture: str) -> Path:
@@ -30,7 +30,7 @@ def modules(architecture: str, names: Iterable[str] = MODULES) -> list[Path]:
     """The files of modules and all they depend on, in an order to load them in; built-in ones have none.
 
     Raises:
-        KeyError: the kernel has no such module, or it is not one of `MODULES`.
+        KeyError: the kernel has no such module, or it is none of those above.
     """
     folder = _kernel(architecture)
     files = {_name(path): path for path in (folder / "modules").iterdir()}
@@ -53,7 +53,7 @@ def _make(folder: Path, architecture: str) -> None:
     (folder / "vmlinuz").write_bytes(content)
     shutil.copy(release / "modules.builtin", folder)
     files = {_name(path): path for path in release.rglob("*.ko")}
-    for path in _closure(files, _builtin(folder), MODULES):
+    for path in _closure(files, _builtin(folder), (*MODULES, *USB)):
         shutil.copy(path, folder / "modules")
 
 

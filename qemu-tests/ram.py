@@ -130,7 +130,7 @@ def initramfs(architecture: str) -> Path:
 
 def save(profile: Profile, folder: Path) -> None:
     """Boot it without disks, and keep it."""
-    with Board(profile.machine, folder, always_virtio=True, start=profile.boot()) as board:
+    with Board(profile.machine, folder, start=profile.boot()) as board:
         board.wait(driver.READY, timeout=240)
         board.qmp("stop")
         board.qmp("migrate", uri=f"file:{profile.state}")
@@ -142,7 +142,7 @@ def save(profile: Profile, folder: Path) -> None:
 def restore(profile: Profile, folder: Path, *, emmc: Disk | None = None, virtio: Disk | None = None) -> Board:
     """A running guest with these disks as /dev/mmcblk0 and /dev/vda."""
     start = (*profile.boot(), "-incoming", f"file:{profile.state}")
-    board = Board(profile.machine, folder, emmc=emmc, virtio=virtio, always_virtio=True, start=start)
+    board = Board(profile.machine, folder, emmc=emmc, virtio=virtio, start=start)
     try:
         while _status(board, "query-status") != "paused":
             time.sleep(0.01)

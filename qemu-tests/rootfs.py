@@ -24,7 +24,7 @@ _PACKAGES_OF_ALL: Final = (
     "python3-libconf", "python3-lz4", "python3-requests", "python3-zstandard",
 )  # fmt: skip
 _PROGRAMS: Final = {
-    "amd64": ("systemd", "systemctl", "systemd-tmpfiles", "journalctl", "udevadm", "systemd-analyze",
+    "amd64": ("systemd", "systemctl", "systemd-tmpfiles", "journalctl", "udevadm",
               "init", "halt", "poweroff", "reboot", "shutdown"),
     "arm64": ("fw_printenv", "fw_setenv"),
 }  # fmt: skip
@@ -49,8 +49,9 @@ _UNUSED: Final = (
     "usr/lib/udev/hwdb*", "usr/lib/udev/rules.d/60-persistent-*", "usr/lib/udev/rules.d/7*",
     "usr/lib/python3", "usr/lib/python3.11/**/__pycache__",
     *(f"usr/lib/python3.11/{name}" for name in (
-        "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3", "pydoc_data",
-        "asyncio", "sitecustomize.py", "sqlite3", "test", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
+        "_pydecimal.py", "config-*", "ctypes/test", "curses", "dbm", "distutils", "idlelib", "lib2to3",
+        "asyncio", "pydoc*", "sitecustomize.py", "sqlite3", "test", "turtle*", "unittest", "venv",
+        "wsgiref", "xmlrpc",
         "encodings/big5*", "encodings/cp[1-9]*", "encodings/euc*", "encodings/gb*", "encodings/iso2022*",
         "encodings/iso8859_?[0-9]*", "encodings/johab*", "encodings/mac_*", "encodings/shift*",
         "lib-dynload/_codecs_*", "lib-dynload/_curses*", "lib-dynload/_dbm*", "lib-dynload/_decimal*",
@@ -118,7 +119,7 @@ def _keep_modules(installed: Path, kept: Path) -> None:
     for pattern in _MODULES:
         for path in installed.glob(pattern):
             path.rename(kept / path.name)
-    _remove(kept, ("**/__pycache__", "certifi/cacert.pem"))
+    _remove(kept, ("**/__pycache__", "certifi/cacert.pem", "zstandard/*_cffi*"))
 
 
 def _keep_programs(tree: Path, names: set[str]) -> None:
