@@ -24,6 +24,7 @@ import kernel
 import rootfs
 import toolchain
 import wheel
+from acceleration import acceleration
 from board import Board, Machine
 from disk import Disk
 from guest import driver
@@ -65,8 +66,8 @@ busybox timeout 10 sh -c 'until [ -b /dev/mmcblk0 ] && [ -b /dev/vda ]; do busyb
 
 
 _MACHINES: Final = {
-    "amd64": ("-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi,tb-size=256"),
-    "arm64": ("-M", "virt", "-cpu", "cortex-a57", "-accel", "tcg,thread=multi,tb-size=256"),
+    "amd64": ("-M", "q35", "-cpu", "max"),
+    "arm64": ("-M", "virt", "-cpu", "cortex-a57"),
 }
 _CONSOLES: Final = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 _MEMORY: Final = ("-m", "384", "-smp", "1")
@@ -96,7 +97,8 @@ class Profile:
 
 def profile(architecture: str) -> Profile:
     """The saved guest, made once for this agent and this emulator."""
-    machine = Machine(emulator.emulator(architecture), (*_MACHINES[architecture], *_MEMORY))
+    arguments = (*_MACHINES[architecture], *_MEMORY, *acceleration(architecture))
+    machine = Machine(emulator.emulator(architecture), arguments)
     system, start = kernel.kernel(architecture), initramfs(architecture)
 
     def at(state: Path) -> Profile:
