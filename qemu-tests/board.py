@@ -82,7 +82,7 @@ class Board:
         machine: what to emulate.
         folder: the console goes to `console.log` there, after what stands in it.
         emmc: both boot partitions and the user area; None: an empty one.
-        virtio: a second disk, /dev/vda in the guest; an empty one with `always_virtio`, else None is none.
+        virtio: a second disk, /dev/vda in the guest.
         start: what it boots, where that is not the eMMC: firmware, a kernel, a saved state.
     """
 
@@ -93,7 +93,6 @@ class Board:
         *,
         emmc: Disk | None = None,
         virtio: Disk | None = None,
-        always_virtio: bool = False,
         start: Sequence[str | Path] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,9 +108,16 @@ class Board:
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
             ]
+<<<<<<< HEAD
             if virtio or always_virtio:  # SeaBIOS would start from it
                 drive = self._drive("virtio", virtio, opened)
                 drives += ["-drive", drive, "-device", "virtio-blk-pci,drive=virtio"]
+=======
+            # A PC's firmware would start an empty disk, not the eMMC; a saved guest has to find all it knows.
+            if virtio or "-kernel" in start:
+                drives += ["-drive", self._drive("virtio", virtio, opened)]
+                drives += ["-device", "virtio-blk-pci,drive=virtio"]
+>>>>>>> wt-run
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
             command += [*machine.arguments, *self._devices(), *drives, *start]

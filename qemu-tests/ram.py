@@ -24,6 +24,7 @@ import kernel
 import rootfs
 import toolchain
 import wheel
+from acceleration import acceleration
 from board import Board, Machine
 from disk import Disk
 from guest import driver
@@ -65,8 +66,8 @@ busybox timeout 10 sh -c 'until [ -b /dev/mmcblk0 ] && [ -b /dev/vda ]; do busyb
 
 
 _MACHINES: Final = {
-    "amd64": ("-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi,tb-size=256"),
-    "arm64": ("-M", "virt", "-cpu", "cortex-a57", "-accel", "tcg,thread=multi,tb-size=256"),
+    "amd64": ("-M", "q35", "-cpu", "max"),
+    "arm64": ("-M", "virt", "-cpu", "cortex-a57"),
 }
 _CONSOLES: Final = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 _MEMORY: Final = ("-m", "384", "-smp", "1")
@@ -96,7 +97,8 @@ class Profile:
 
 def profile(architecture: str) -> Profile:
     """The saved guest, made once for this agent and this emulator."""
-    machine = Machine(emulator.emulator(architecture), (*_MACHINES[architecture], *_MEMORY))
+    arguments = (*_MACHINES[architecture], *_MEMORY, *acceleration(architecture))
+    machine = Machine(emulator.emulator(architecture), arguments)
     system, start = kernel.kernel(architecture), initramfs(architecture)
 
     def at(state: Path) -> Profile:
@@ -130,7 +132,7 @@ def initramfs(architecture: str) -> Path:
 
 def save(profile: Profile, folder: Path) -> None:
     """Boot it without disks, and keep it."""
-    with Board(profile.machine, folder, always_virtio=True, start=profile.boot()) as board:
+    with Board(profile.machine, folder, start=profile.boot()) as board:
         board.wait(driver.READY, timeout=240)
         board.qmp("stop")
         board.qmp("migrate", uri=f"file:{profile.state}")
@@ -142,7 +144,7 @@ def save(profile: Profile, folder: Path) -> None:
 def restore(profile: Profile, folder: Path, *, emmc: Disk | None = None, virtio: Disk | None = None) -> Board:
     """A running guest with these disks as /dev/mmcblk0 and /dev/vda."""
     start = (*profile.boot(), "-incoming", f"file:{profile.state}")
-    board = Board(profile.machine, folder, emmc=emmc, virtio=virtio, always_virtio=True, start=start)
+    board = Board(profile.machine, folder, emmc=emmc, virtio=virtio, start=start)
     try:
         while _status(board, "query-status") != "paused":
             time.sleep(0.01)

@@ -96,7 +96,9 @@ class Case:
         return SCENES.get(self.moment, INSTALL)
 
     def model(self) -> Model:
-        return CachedDisk(self.number) if self.bus is Bus.VIRTIO else Emmc()
+        fates = list(Fate)
+        cached = CachedDisk(self.number, fates[self.number % len(fates)])
+        return cached if self.bus is Bus.VIRTIO else Emmc()
 
     def part(self, whole: int) -> int:
         """One of `whole`, from 1 on: the cases of a kind are spread over all."""

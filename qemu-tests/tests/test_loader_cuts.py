@@ -18,6 +18,7 @@ import emulator
 import pytest
 import ram
 import verdict
+from acceleration import acceleration
 from board import Board, Machine, PowerLostError
 from disk import Cut, Disk, Emmc
 from rig import Rig
@@ -109,7 +110,8 @@ def test_a_cut_inside_a_boot_loaders_store_leaves_a_board_that_starts(
 def _power_on(rig: Rig, device: Device, name: str) -> Board:
     """Through its own boot loader."""
     target = emulation.read(name)
-    machine = Machine(emulator.emulator(target.architecture), target.arguments)
+    arguments = (*target.arguments, *acceleration(target.architecture))
+    machine = Machine(emulator.emulator(target.architecture), arguments)
     device.disk = Disk(device.content, Emmc())
     return Board(machine, rig.folder / "loader", emmc=device.disk, start=emmc.firmware(name))
 
