@@ -173,6 +173,7 @@ def test_what_fell_back_stays_refused_behind_other_updates_but_the_operator_may_
     assert machine.start() == "a"
     machine.ota("boot")
     assert (machine.update()["version"], machine.update()["outcome"]) == ("9.0", "confirmed")
+    assert json.loads((machine.world.folder / "state/update.json").read_text())["refused"] == []
 
 
 def test_a_fall_back_from_what_another_program_installed_is_told_too(machine: Machine, caplog: Log) -> None:
