@@ -98,7 +98,7 @@ def test_run_again_before_the_restart_it_only_says_that_this_is_due(machine: Mac
     before = machine.variables()
     assert machine.ota("boot").status == 0
     assert "restart is due" in caplog.text
-    assert machine.variables() == before
+    assert (machine.variables(), machine.update()["version"]) == (before, "2.0")
 
 
 def test_one_update_follows_the_other_until_nothing_is_new(machine: Machine) -> None:
@@ -173,6 +173,7 @@ def test_what_fell_back_stays_refused_behind_other_updates_but_the_operator_may_
     assert machine.start() == "a"
     machine.ota("boot")
     assert (machine.update()["version"], machine.update()["outcome"]) == ("9.0", "confirmed")
+    assert json.loads((machine.world.folder / "state/update.json").read_text())["refused"] == []
 
 
 def test_a_fall_back_from_what_another_program_installed_is_told_too(machine: Machine, caplog: Log) -> None:
@@ -195,6 +196,14 @@ def test_a_boot_loader_that_cannot_count_starts_the_old_system_and_that_is_told(
     assert machine.start() == "a"
 
 
+def test_what_the_boot_loader_could_not_begin_to_try_is_not_installed_again(machine: Machine) -> None:
+    machine.offer("2.0")
+    machine.ota("boot", "--no-reboot")
+    assert machine.start(stores=False) == "a"
+    assert machine.ota("boot").answer["installed"] is None
+    assert machine.start() == "b"
+
+
 def test_a_failing_health_check_brings_the_old_system_back(machine: Machine, caplog: Log) -> None:
     machine.offer("2.0")
     machine.ota("boot")
@@ -210,13 +219,28 @@ def test_a_failing_health_check_brings_the_old_system_back(machine: Machine, cap
     assert machine.start() == "a"
 
 
+def test_what_was_rolled_back_to_is_not_written_over(machine: Machine) -> None:
+    machine.offer("2.0")
+    machine.ota("boot")
+    machine.restart()
+    machine.offer("3.0")
+    fail_health(machine)
+    assert machine.ota("boot").answer["installed"] is None
+    assert machine.restart() == "a"
+    machine.configure(more="")
+    machine.ota("boot")
+    assert machine.restart() == "b"
+    assert machine.update()["version"] == "3.0"
+
+
 def test_a_second_look_after_a_roll_back_does_not_undo_it(machine: Machine) -> None:
     machine.offer("2.0")
     machine.ota("boot")
     machine.restart()
     fail_health(machine)
     machine.ota("boot", "--no-reboot")
-    machine.ota("boot", "--no-reboot")
+    machine.offer("3.0")  # it would be written over the system that is to come back
+    assert machine.ota("boot", "--no-reboot").answer["installed"] is None
     assert machine.start() == "a"
 
 

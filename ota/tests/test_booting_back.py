@@ -124,6 +124,14 @@ def test_a_half_written_slot_is_not_started(settled: Machine) -> None:
     assert settled.ota("rollback").code == "slot-no-manifest"
 
 
+def test_nor_at_the_end_of_a_trial(trial: Machine) -> None:
+    slots = trial.world.folder / "state/slots"
+    (slots / "a.pending.zck-header").write_bytes((slots / "b.zck-header").read_bytes())
+    before = trial.variables()
+    assert trial.ota("rollback").code == "slot-no-manifest"
+    assert trial.variables() == before
+
+
 def test_a_missing_slot_is_not_started(settled: Machine) -> None:
     settled.world.slot_b.unlink()
     assert settled.ota("rollback").code == "slot-unreadable"
