@@ -108,16 +108,10 @@ class Board:
                 *("-device", "sdhci-pci", "-drive", self._drive("emmc", emmc, opened)),
                 *("-device", f"emmc,drive=emmc,boot-partition-size={BOOT_PARTITION}"),
             ]
-<<<<<<< HEAD
-            if virtio or always_virtio:  # SeaBIOS would start from it
-                drive = self._drive("virtio", virtio, opened)
-                drives += ["-drive", drive, "-device", "virtio-blk-pci,drive=virtio"]
-=======
             # A PC's firmware would start an empty disk, not the eMMC; a saved guest has to find all it knows.
             if virtio or "-kernel" in start:
                 drives += ["-drive", self._drive("virtio", virtio, opened)]
                 drives += ["-device", "virtio-blk-pci,drive=virtio"]
->>>>>>> wt-run
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
             command += [*machine.arguments, *self._devices(), *drives, *start]
