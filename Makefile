@@ -3,13 +3,15 @@
 BENCH ?= install
 JSON ?=
 ARGS ?=
+BOARD ?= qemu-arm64
+DO ?= console
 
 NATIVE := $(filter-out ota/native/_%,$(wildcard ota/native/*.py ota/native/*.c ota/native/*.h))
 RUN := PATH="$(CURDIR)/build/venv/bin:$(CURDIR)/build/tools/bin:$$PATH"
 SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-compat test-boards bench lint format setup tools clean
+.PHONY: help demo test test-faults test-compat test-boards board bench lint format setup tools clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,7 +32,10 @@ test-compat: setup tools ## run packages through stock SWUpdate and ours; writes
 	@$(RUN) python docs/tables.py
 
 test-boards: setup ## boot emulated boards with an eMMC and update them; makes all that they need
-	@$(RUN) pytest -n 2 -m boards $(ARGS)
+	@$(RUN) pytest -n 2 --dist loadgroup -m boards $(ARGS)
+
+board: setup ## boot an emulated board; DO=console (default: it is this terminal, Ctrl-A x ends it) or update
+	@$(RUN) python qemu-tests/run.py $(DO) $(BOARD)
 
 bench: setup tools ## measure; BENCH=install (default), engine or handlers, JSON=1 for figures
 	@$(RUN) KINDS=ext4 bench/images/make_images.sh bench

@@ -84,6 +84,7 @@ class Board:
         emmc: both boot partitions and the user area; None: an empty one.
         virtio: a second disk, /dev/vda in the guest.
         start: what it boots, where that is not the eMMC: firmware, a kernel, a saved state.
+        terminal: whether its console is this program's too; Ctrl-A x switches it off.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Board:
         emmc: Disk | None = None,
         virtio: Disk | None = None,
         start: Sequence[str | Path] = (),
+        terminal: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._console, self._log = folder / "console.log", folder / "qemu.log"
@@ -114,10 +116,11 @@ class Board:
                 drives += ["-device", "virtio-blk-pci,drive=virtio"]
             # The kernel ends QEMU when the tests end, even if they are killed.
             command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", machine.program]
-            command += [*machine.arguments, *self._devices(), *drives, *start]
+            command += [*machine.arguments, *self._devices(terminal), *drives, *start]
             self.began = time.monotonic()
             with self._log.open("ab") as log:
-                self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                streams = (None, None) if terminal else (subprocess.DEVNULL, log)
+                self._qemu = subprocess.Popen(command, stdin=streams[0], stdout=streams[1], stderr=log)
             for disk in self._disks:
                 disk.on_cut = self._qemu.kill
             self._opened = opened.pop_all()
@@ -209,6 +212,10 @@ class Board:
         """Push the button: the machine starts over, the disks keep their power."""
         self.qmp("system_reset")
 
+    def wait_for_end(self) -> None:
+        """Until it was switched off."""
+        self._qemu.wait()
+
     def power_off(self) -> None:
         """The power goes now, for disks and machine alike; again is nothing."""
         for disk in self._disks:
@@ -230,11 +237,14 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self.power_off()
 
-    def _devices(self) -> list[str | Path]:
+    def _devices(self, terminal: bool) -> list[str | Path]:
         """What every board has beside its disks; 10.0.2.2 is this machine's loopback there."""
+        console = f"file,id=console,path={self._console},append=on"
+        if terminal:
+            console = f"stdio,id=console,mux=on,signal=off,logfile={self._console},logappend=on"
         return [
-            "-nodefaults", "-display", "none",
-            "-chardev", f"file,id=console,path={self._console},append=on", "-serial", "chardev:console",
+            "-nodefaults", "-display", "none", "-chardev", console, "-serial", "chardev:console",
+            *(("-mon", "chardev=console") if terminal else ()),
             "-qmp", f"unix:{self._sockets / 'qmp'},server=on,wait=off",
             "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-rng-pci",

@@ -24,6 +24,7 @@ import emulation
 import emulator
 import images
 import trust
+from acceleration import acceleration
 from board import Board, Machine, Result
 from disk import Content, Disk, Emmc, Model
 from guest import driver
@@ -75,7 +76,9 @@ class Product:
             folder / "server", self._public, artefacts.tool("nginx"),
             identity=(keys / trust.SERVERS, keys / trust.SERVER), port=images.PORTS[board],
         )  # fmt: skip
-        self._machine = Machine(emulator.emulator(self.emulation.architecture), self.emulation.arguments)
+        architecture = self.emulation.architecture
+        arguments = (*self.emulation.arguments, *acceleration(architecture))
+        self._machine = Machine(emulator.emulator(architecture), arguments)
 
     def release(self, version: str, fault: Fault | None = None) -> Release:
         """A system for this board."""
@@ -114,11 +117,12 @@ class Product:
         shutil.copy(file, self._public)
         return f"{self.url}{file.name}"
 
-    def power_on(self, model: Model | None = None) -> Board:
-        """Start it."""
+    def power_on(self, model: Model | None = None, *, terminal: bool = False) -> Board:
+        """Start it; with `terminal` its console is this program's."""
         self.disk = Disk(self.content, model or Emmc())
         start = emmc.firmware(self.emulation.board)
-        return Board(self._machine, self._folder / "board", emmc=self.disk, start=start)
+        folder = self._folder / "board"
+        return Board(self._machine, folder, emmc=self.disk, start=start, terminal=terminal)
 
     def wait_for(self, board: Board, slot: str, *, state: int = 0, timeout: float = BOOTS_S) -> None:
         """Until the system of a slot is up."""
