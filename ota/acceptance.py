@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ota.errors import ConfigError, UpdateError
 from ota.formats import versions
-from ota.formats.selection import Description
 from ota.settings import Table
+
+if TYPE_CHECKING:
+    from ota.formats.selection import Description
 
 SW_VERSIONS: Final = "/etc/sw-versions"
 

@@ -5,7 +5,6 @@ The files lie in `boards/`; a product keeps its own and names it by path.
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +59,8 @@ def read(name: str, folder: Path) -> settings.Table:
     """
     if name.endswith(".toml"):
         return settings.read(folder / name)
+    import importlib.resources  # takes longer than reading a file does
+
     resource = importlib.resources.files("boards").joinpath(f"{name}.toml")
     if "/" in name or not resource.is_file():
         known = sorted(

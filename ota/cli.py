@@ -12,10 +12,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from ota import config as configuration
@@ -107,13 +109,13 @@ def run_plan(args: argparse.Namespace, answer: Answer) -> None:
 
 def run_status(args: argparse.Namespace, answer: Answer) -> None:
     """Say what the slots hold, what the boot loader was told, how the last update ended."""
-    from ota import installation, status
+    from ota import record, status
 
     device, bootloader = _device(args)
     answer["board"] = device.board.name
     answer["revision"] = device.config.revision
     answer["slots"] = {slot.name: status.slot(device, slot) for slot in device.board.slots}
-    answer["last"] = installation.last(device)
+    answer["last"] = record.last(device.config.state_dir)
     answer["update"] = status.last_update(device)
     answer["boot"] = status.boot(device, bootloader)
 
@@ -164,13 +166,16 @@ def run_boot(args: argparse.Namespace, answer: Answer) -> int:
     from ota.io import watchdog
     from ota.startup import sequence
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     device, bootloader = _device(args)
-    with watchdog.fed(device.config.watchdog, os.environ) as alive:
+    with (
+        _on_sigterm(signal.default_int_handler),
+        watchdog.fed(device.config.watchdog, os.environ) as alive,
+    ):
         device = replace(device, progress=_told(device.progress, alive))
         report = sequence.run(device, bootloader, HANDLERS, alive)
         if report.restarts and not args.no_reboot:
-            _restart(device.config)
+            with _on_sigterm(lambda *_: None):  # it comes before we are through
+                _restart(device.config)
         elif device.config.watchdog and device.config.watchdog.keep:
             watchdog.keep(alive)
     if args.json:
@@ -303,6 +308,15 @@ def _told(progress: Progress, alive: Callable[[], None]) -> Progress:
         progress(event)
 
     return tell
+
+
+@contextmanager
+def _on_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _restart(config: Config) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ota.board import Board, Slot
 from ota.config import Config
 from ota.errors import DeviceError, UpdateError
 from ota.interfaces import Cost, Progress
-from ota.io.http import HttpSource
 from ota.io.network import Network
 from ota.io.servers import Servers
 from ota.io.target import Target, is_mounted, same_file
 from ota.native.memory import resident
-from ota.sync import stream
 from ota.sync.manifests import Manifests
-from ota.sync.stream import Image
+
+# What a look at the device does not need is loaded when it is.
+if TYPE_CHECKING:
+    from ota.io.http import HttpSource
+    from ota.sync.stream import Image
 
 # Bytes of memory.
 BUFFERS: Final = 4 << 20  # what a target writes behind, and a seed's block
@@ -56,6 +58,8 @@ class Device:
 
     def source(self, url: str, size: int) -> HttpSource:
         """A published file of so many bytes."""
+        from ota.io.http import HttpSource
+
         return HttpSource(url, size, self.network.within(self._spare()), self.servers)
 
     def _spare(self) -> int:
@@ -135,6 +139,8 @@ class Device:
         Raises:
             OtaError: the image is not in place; what the slot holds is unknown.
         """
+        from ota.sync import stream
+
         if place.slot:
             self.manifests.forget(place.slot.name)
         with Target(place.path, writable=True, exclusive=exclusive) as target:

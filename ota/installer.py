@@ -74,7 +74,8 @@ def _commit(bootloader: Bootloader, update: Update) -> None:
     own = {name for slot in update.board.slots for name in slot.bootenv}
     changes = {**bootenv, **{name: value for name, value in said.items() if name not in own}}
     slot = state.named(update.board, {**bootloader.read(), **changes}) or update.running
-    record = records.begun(update.state_dir, Release(update.description.version, update.package), slot.name)
+    release = Release(update.description.version, update.package)
+    record = records.begun(update.state_dir, release, slot.name, update.running.name)
     records.write(update.state_dir, record)
     try:
         bootloader.apply(changes)

@@ -5,21 +5,27 @@ new system was confirmed or given up:
 
     pending -> confirmed | fell back | rolled back | failed
 
-The boot environment decides what is started; this tells people, and what need not be installed again.
+The boot environment decides what is started; this tells people, and what need not be installed again. Beside
+it lies what the last command said, whatever became of it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from ota.errors import OtaError
 from ota.io import durable
 
 MAX_REFUSED: Final = 32  # releases that are remembered because they did not stay
+
+_log = logging.getLogger(__name__)
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -50,6 +56,7 @@ class Record:
     slot: str  # that is to be started
     at: int  # seconds since 1970: when the boot loader was told
     boot: str  # the kernel's name of the boot in which that was
+    before: str  # the slot that ran then; the same one where no slot was switched
     is_rollback: bool = False  # to a release that was there before
     outcome: Outcome = Outcome.PENDING
     reason: str = ""  # why it did not stay
@@ -85,7 +92,7 @@ def write(state_dir: Path, record: Record) -> None:
     durable.replace(_path(state_dir), json.dumps(asdict(record)).encode())
 
 
-def begun(state_dir: Path, release: Release, slot: str, *, is_rollback: bool = False) -> Record:
+def begun(state_dir: Path, release: Release, slot: str, running: str, *, is_rollback: bool = False) -> Record:
     """The record of an update whose switch is about to be made; what was refused before stays so."""
     before = read(state_dir)
     return Record(
@@ -93,9 +100,27 @@ def begun(state_dir: Path, release: Release, slot: str, *, is_rollback: bool = F
         slot,
         at=int(time.time()),
         boot=boot_id(),
+        before=running,
         is_rollback=is_rollback,
         refused=before.refused if before else (),
     )
+
+
+def remember(state_dir: Path, answer: Mapping[str, object]) -> None:
+    """Keep how the last command ended; that this cannot be done does not change how it ended."""
+    text = json.dumps({"at": int(time.time()), **answer})
+    try:
+        durable.replace(state_dir / "last.json", text.encode())
+    except OtaError as error:
+        _log.error("%s", error)
+
+
+def last(state_dir: Path) -> object:
+    """What was remembered."""
+    try:
+        return json.loads((state_dir / "last.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def boot_id() -> str:

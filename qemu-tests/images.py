@@ -42,9 +42,16 @@ _FOLDERS: Final = (
     "var",
 )
 _OTA: Final = "#!/usr/bin/python3 -I\nimport sys\nfrom ota.cli import main\nsys.exit(main())\n"
+# What has `ota boot` run: a unit of systemd, or a script that /etc/init.d/rcS runs.
+_AT_BOOT: Final = {
+    "amd64": ("otakit-boot.service", "usr/lib/systemd/system/otakit-boot.service"),
+    "arm64": ("otakit", "etc/init.d/otakit"),
+}
 _DEVICE: Final = """\
 board = "{board}"
 state_dir = "/data/otakit"
+[boot]
+reboot = ["reboot"]
 [trust]
 certificates = ["/etc/otakit/signer.pem"]
 [network]
@@ -104,7 +111,7 @@ def slot_image(
                 (root / name).mkdir(parents=True, exist_ok=True)
             for overlay in overlays:
                 shutil.copytree(overlay, root, symlinks=True, dirs_exist_ok=True)
-            _install(agent, root)
+            _install(agent, root, target.architecture)
             _add(root, "boot/vmlinuz", system.read_bytes())
             _add(root, "boot/initrd.img", start.read_bytes())
             for module in modules:
@@ -171,11 +178,13 @@ def _initramfs(target: Emulation, tree: Path, fault: Fault | None) -> Path:
     return initramfs.initramfs(target.architecture, busybox)
 
 
-def _install(agent: Path, root: Path) -> None:
+def _install(agent: Path, root: Path, architecture: str) -> None:
     """As pip would, but for RECORD."""
     with zipfile.ZipFile(agent) as archive:
         archive.extractall(root / _PACKAGES)
     _add(root, "bin/ota", _OTA.encode())
+    name, place = _AT_BOOT[architecture]
+    _add(root, place, (root / _PACKAGES / "ota" / "system" / name).read_bytes())
     folders = [f"{_PACKAGES}/{name}" for name in ("boards", "handlers", "ota")]
     shutil.rmtree(root / _PACKAGES / "packager")  # no device builds
     rootfs.compile_python(root, *folders, sources=True)

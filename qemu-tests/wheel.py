@@ -11,6 +11,8 @@ import artefacts
 import toolchain
 
 _PLATFORMS: Final = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
+_MADE: Final = ("ota/native/_*.c", "*.so", "*.pyc")  # of sources that are shipped, too
+_TESTS: Final = ("tests/*", "tests/*/*", "tests/*/*/*")
 _BUILD: Final = """\
 python3 setup.py -q build_ext -j2 bdist_wheel --plat-name $PLATFORM
 """
@@ -47,8 +49,5 @@ def _shipped() -> list[Path]:
     root = artefacts.ROOT
     files = {root / name for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")}
     for package in ("ota", "handlers", "packager", "boards"):
-        for suffix in ("py", "pyi", "c", "h", "toml", "typed"):
-            files |= set((root / package).rglob(f"*.{suffix}"))
-    generated = {path for path in files if path.match("ota/native/_*.c")}
-    tests = {path for path in files if "tests" in path.relative_to(root).parts}
-    return sorted(files - generated - tests)
+        files |= {path for path in (root / package).rglob("*") if path.is_file()}
+    return sorted(path for path in files if not any(path.match(pattern) for pattern in _MADE + _TESTS))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from ota.errors import NetworkError
 
@@ -74,6 +73,8 @@ def origin(url: str) -> str:
     Raises:
         NetworkError: "http-protocol".
     """
+    from urllib.parse import urlsplit  # takes longer to load than the rest of this module
+
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

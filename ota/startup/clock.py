@@ -11,13 +11,16 @@ from ota.record import Record
 RELEASED: Final = 1_735_689_600  # 2025-01-01: this agent did not exist before
 
 
+_SLACK_S: Final = 86_400  # a clock that keeps local time is behind by less; no certificate is that new
+
+
 def floor(record: Record | None) -> int:
     """Seconds since 1970 that it must be at least.
 
     Of what the state folder says only the time of the last update counts: its signature was proved then, so
     the clock was within the time of a certificate. Another file may come from a time when it ran ahead.
     """
-    return max(RELEASED, record.at if record and not record.is_rollback else 0)
+    return max(RELEASED, record.at - _SLACK_S if record and not record.is_rollback else 0)
 
 
 def check(least: int) -> None:
@@ -30,7 +33,7 @@ def check(least: int) -> None:
     if now < least:
         raise DeviceError(
             "clock-wrong",
-            "the clock is behind, so a server's certificate cannot be judged",
+            "the clock is behind, so no certificate can be judged",
             expected=f">= {_text(least)}",
             found=_text(now),
             hint="set the clock",

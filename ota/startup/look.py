@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ota import record as records
 from ota.boot import state
@@ -92,8 +91,8 @@ def _note(device: Device, situation: Situation, step: Step) -> None:
     gave_up = situation.fell_back or bool(step.changes)
     if gave_up and (record is None or record.outcome is Outcome.CONFIRMED):  # another program installed it
         idle = device.board.other(situation.running)
-        refused = record.refused if record else ()
-        record = Record(Release(""), idle.name, int(time.time()), records.boot_id(), refused=refused)
+        begun = records.begun(device.config.state_dir, Release(""), idle.name, situation.running.name)
+        record = replace(begun, at=0)  # it is not known when that was
     if record is None or record.outcome is not Outcome.PENDING:
         return
     ended = _ended(record, situation, gave_up=gave_up)

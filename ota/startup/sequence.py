@@ -19,12 +19,13 @@ from ota import record as records
 from ota.boot.table import Action
 from ota.device import Device
 from ota.errors import DeviceError, OtaError
-from ota.installation import Answer
 from ota.interfaces import Bootloader
 from ota.io.watchdog import Alive
 from ota.job import Row
-from ota.startup import sources, trial
+from ota.startup import trial
 from ota.startup.look import Look, look
+
+Answer = dict[str, object]
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def _run(
     alive()
     if seen.is_restart_due or not device.config.packages:
         return
+    from ota.startup import sources  # loads what installs
+
     _check_slots(device, seen)
     update = sources.install_first(device, bootloader, handlers, report.installed, report.complain)
     if update is None:

@@ -66,28 +66,36 @@ def _places(device: Device, least: int) -> Iterator[tuple[str, AbstractContextMa
     for source in device.config.packages:
         if source == USB:
             for partition in usb.partitions():
-                yield str(partition), _plugged_in(partition, device)
+                yield str(partition), _plugged_in(partition, device, least)
         else:
-            yield source, _reachable(source, least)
+            yield source, _reachable(source, device, least)
 
 
 @contextmanager
-def _reachable(source: str, least: int) -> Iterator[str]:
-    if source.startswith("https://"):
-        clock.check(least)
-    elif not Path(source).is_dir():
+def _reachable(source: str, device: Device, least: int) -> Iterator[str]:
+    is_server = source.startswith("https://")
+    if not is_server and not Path(source).is_dir():
         raise UpdateError("folder-empty", f"{source} is not there")
+    if is_server or _needs_clock(device):
+        clock.check(least)
     yield source
 
 
 @contextmanager
-def _plugged_in(partition: Path, device: Device) -> Iterator[str]:
+def _plugged_in(partition: Path, device: Device, least: int) -> Iterator[str]:
     """The root folder of a file system that is plugged in."""
+    if _needs_clock(device):
+        clock.check(least)
     found = filesystems.find(partition)
     if found is None:
         raise UpdateError("folder-empty", f"{partition} has no file system")
     with mount.mounted(partition, found.kind, device.config.state_dir / "usb", readonly=True) as root:
         yield str(root)
+
+
+def _needs_clock(device: Device) -> bool:
+    """Whether packages are proved by certificates alone."""
+    return not device.config.trust.public_keys
 
 
 def _only_new(device: Device) -> Device:

@@ -28,7 +28,8 @@ def judge(device: Device, bootloader: Bootloader, alive: Alive) -> OtaError | No
         None, or why it was rolled back: the restart is due.
 
     Raises:
-        OtaError: it could be neither confirmed nor rolled back: the boot loader counts on.
+        OtaError: it could be neither confirmed nor rolled back: the boot loader counts on. Or it is not
+            well, and the update was one that switches no slot.
     """
     if not device.config.health:
         _log.info("no health checks are configured: that the system and its agent run has to do")
@@ -37,6 +38,10 @@ def judge(device: Device, bootloader: Bootloader, alive: Alive) -> OtaError | No
     except Exception as error:  # also one of ours: a system whose agent does not work is not well
         _log.debug("what the health checks raised", exc_info=True)
         reason = error if isinstance(error, OtaError) else _fault(error)
+        if _has_nothing_behind(device, records.read(device.config.state_dir)):
+            _log.error("the update switched no slot, so there is nothing to roll back to")
+            confirm(device, bootloader)
+            raise reason from error
         roll_back(device, bootloader, str(reason))
         return reason
     confirm(device, bootloader)
@@ -81,6 +86,8 @@ def roll_back(device: Device, bootloader: Bootloader, reason: str) -> bool:
     idle = device.board.other(situation.running)
     on_trial = situation.state not in SETTLED
     if situation.named == situation.running:
+        if on_trial and _has_nothing_behind(device, record):
+            raise DeviceError("boot-state", "the update switched no slot: there is nothing to roll back to")
         _check_whole(device, idle, is_known=on_trial)
     if on_trial:
         note(device, _pending(device, situation).ended(Outcome.ROLLED_BACK, reason))
@@ -89,6 +96,12 @@ def roll_back(device: Device, bootloader: Bootloader, reason: str) -> bool:
     bootloader.apply(step.changes)
     _log.info("%s", step.why)
     return step.action is Action.REBOOT
+
+
+def _has_nothing_behind(device: Device, record: Record | None) -> bool:
+    """Whether the update that is tried went into the slot that ran already: files, partitions, variables."""
+    running = device.config.running.name
+    return record is not None and record.slot == record.before == running
 
 
 def _fault(error: Exception) -> DeviceError:
@@ -123,9 +136,8 @@ def _of_running(device: Device, situation: Situation) -> Record:
     if record and record.slot == situation.running.name and record.outcome is not Outcome.FAILED:
         return record
     held = device.manifests.record(situation.running.name)
-    begun = records.begun(
-        device.config.state_dir, Release(held.version if held else ""), situation.running.name
-    )
+    release, running = Release(held.version if held else ""), situation.running
+    begun = records.begun(device.config.state_dir, release, running.name, device.board.other(running).name)
     return replace(begun, at=0)  # it is not known when that was
 
 
@@ -137,7 +149,7 @@ def _pending(device: Device, situation: Situation) -> Record:
     idle = device.board.other(situation.running)
     if record and record.slot == idle.name:
         return record
-    return records.begun(device.config.state_dir, Release(""), idle.name)
+    return records.begun(device.config.state_dir, Release(""), idle.name, situation.running.name)
 
 
 def _turned(device: Device, situation: Situation, idle: Slot, reason: str) -> Record:
@@ -145,5 +157,7 @@ def _turned(device: Device, situation: Situation, idle: Slot, reason: str) -> Re
     leaving = _of_running(device, situation).ended(Outcome.ROLLED_BACK, reason)
     held = device.manifests.record(idle.name)
     release = Release(held.version if held else "")
-    begun = records.begun(device.config.state_dir, release, idle.name, is_rollback=True)
+    begun = records.begun(
+        device.config.state_dir, release, idle.name, situation.running.name, is_rollback=True
+    )
     return replace(begun, refused=leaving.refused, reason=f"{leaving.release.version} was left: {reason}")

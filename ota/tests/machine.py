@@ -36,15 +36,17 @@ class Machine:
         self._starts = world.folder / "boot_id"
         monkeypatch.setattr(record, "_BOOT_ID", self._starts)
         self._number = 0
+        self.lines: dict[str, str] = {}
         self._begin("a")
 
     def configure(
-        self, boot: str | None = None, more: str | None = None, environment: str | None = None
+        self, boot: str | None = None, more: str | None = None, environment: str | None = None, **lines: str
     ) -> None:
-        """Change device.toml."""
+        """Change device.toml; further keyword arguments are those of `World.write_config`."""
         self.boot_lines = self.boot_lines if boot is None else boot
         self.more = self.more if more is None else more
         self.environment = self.environment if environment is None else environment
+        self.lines |= lines
         self._begin(self.running)
 
     def start(self, *, stores: bool = True) -> str:
@@ -116,7 +118,8 @@ class Machine:
         self._number += 1
         self._starts.write_text(f"boot {self._number}\n")
         boot = f'[boot]\n{self.environment}\nreboot = ["touch", "{self.rebooted}"]\n{self.boot_lines}\n'
-        self.world.write_config(running=f'running.slot = "{slot}"', boot="", more=boot + self.more)
+        lines = {**self.lines, "running": f'running.slot = "{slot}"', "boot": "", "more": boot + self.more}
+        self.world.write_config(**lines)
 
 
 def codes(outcome: Outcome) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +57,32 @@ def test_it_installs_restarts_and_confirms(machine: Machine, caplog: Log) -> Non
     assert machine.variables() == {"boot_slot": "b", "ustate": "0", "boot_tries": "0"}
     assert machine.update()["outcome"] == "confirmed"
     assert not machine.asked_to_reboot()
+
+
+def test_it_leaves_signals_as_they_were(machine: Machine) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    machine.offer("2.0")
+    machine.ota("boot")
+    assert machine.asked_to_reboot()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_told_to_end_it_ends_and_stops_the_watchdog(machine: Machine) -> None:
+    watchdog, begun = machine.world.folder / "watchdog", machine.world.folder / "begun"
+    watchdog.touch()
+    begun.unlink(missing_ok=True)
+    machine.offer("2.0")
+    commands = f'[commands]\nbefore = ["sh", "-c", "touch {begun}; sleep 600"]\n'
+    machine.configure(more=f'{commands}[watchdog]\ndevice = "{watchdog}"\n')
+    process = machine.world.start("boot")
+    deadline = time.monotonic() + 20
+    while not begun.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert watchdog.read_bytes().endswith(b"V")
 
 
 def test_no_reboot_leaves_the_restart_to_somebody_else(machine: Machine) -> None:
@@ -257,6 +286,17 @@ def test_a_switch_that_fails_is_told(machine: Machine, monkeypatch: pytest.Monke
     monkeypatch.setattr(FileEnvironment, "apply", broken)
     assert machine.ota("install", machine.make("2.0")).code == "boot-environment"
     assert (machine.update()["outcome"], machine.update()["reason"]) == ("failed", "boot-environment")
+
+
+def test_what_is_not_new_is_not_the_last_thing_that_was_done(machine: Machine) -> None:
+    package = machine.make("2.0")
+    shutil.copy(package, machine.world.publish / "2.0.swu")
+    machine.configure(boot=f'packages = ["{machine.world.server.url}/2.0.swu"]')
+    machine.ota("boot")
+    machine.restart()
+    machine.ota("boot")
+    last = machine.ota("status").answer["last"]
+    assert isinstance(last, dict) and "error" not in last and last["version"] == "2.0"
 
 
 def test_status_says_in_words_where_an_update_stands(machine: Machine) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ota.boot.file import FileEnvironment
-from ota.tests.machine import Machine
-from ota.tests.world import World
+from ota.tests.machine import Machine, codes
+from ota.tests.world import World, sha256
 
 
 @pytest.fixture
@@ -127,6 +127,36 @@ def test_a_half_written_slot_is_not_started(settled: Machine) -> None:
 def test_a_missing_slot_is_not_started(settled: Machine) -> None:
     settled.world.slot_b.unlink()
     assert settled.ota("rollback").code == "slot-unreadable"
+
+
+@pytest.fixture
+def patched(machine: Machine) -> Machine:
+    """An update of a single file runs: no slot was switched, and nobody knows what lies in the other one."""
+    file = machine.world.folder / "app.conf"
+    file.write_text("new\n")
+    entry = (
+        f'{{ filename = "{file.name}"; type = "rawfile"; path = "{machine.world.folder}/there"; '
+        f'sha256 = "{sha256(file)}"; }}'
+    )
+    description = (
+        'software = { version = "1.1"; hardware-compatibility: [ "1.0" ]; stable = { copy-b = { '
+        f"files: ( {entry} ); }}; }}; }}\n"
+    )
+    assert machine.ota("install", machine.world.make_package(description, file)).status == 0
+    assert machine.start() == "a"
+    return machine
+
+
+def test_what_switched_no_slot_is_never_rolled_back_into_the_other_one(patched: Machine) -> None:
+    before = patched.variables()
+    assert patched.ota("rollback").code == "boot-state"
+    assert patched.variables() == before
+
+
+def test_what_switched_no_slot_and_is_not_well_is_said_and_stays(patched: Machine) -> None:
+    patched.configure(more='[health]\ncommands = [["false"]]\n')
+    assert codes(patched.ota("boot")) == ["health-check"]
+    assert [patched.start() for _ in range(5)] == ["a"] * 5
 
 
 @pytest.mark.parametrize("verb", ["confirm", "rollback"])

@@ -111,20 +111,39 @@ def test_a_package_for_another_board(machine: Machine, caplog: Log) -> None:
     assert "hardware-mismatch" in caplog.text
 
 
-def test_a_clock_in_1970_asks_no_server_but_a_folder(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: Log
+@pytest.mark.parametrize("key", [False, True], ids=["certificates", "a public key, too"])
+def test_a_clock_in_1970_asks_no_server_and_judges_no_certificate(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: Log, key: bool
 ) -> None:
     url = f"{machine.world.server.url}/2.0.swu"
     shutil.move(machine.make("2.0"), machine.world.publish / "2.0.swu")
     machine.offer("1.5")
-    machine.configure(boot=f'packages = ["{url}", "{machine.updates}"]')
+    machine.configure(boot=f'packages = ["{url}", "{machine.updates}"]', **trusting(machine, key=key))
     asked = len(machine.world.server.requests())
     monkeypatch.setattr(time, "time", lambda: 60.0)
     outcome = machine.ota("boot")
-    assert codes(outcome) == ["clock-wrong"]
+    assert codes(outcome) == (["clock-wrong"] if key else ["clock-wrong"] * 2)
     assert "expected >= 2025-01-01T00:00:00Z, found 1970-01-01T00:01:00Z" in caplog.text
     assert len(machine.world.server.requests()) == asked
-    assert machine.update()["version"] == "1.5"
+    assert bool(outcome.answer["installed"]) == key
+
+
+def trusting(machine: Machine, *, key: bool) -> dict[str, str]:
+    """A line of device.toml."""
+    if not key:
+        return {}
+    folder = machine.world.folder
+    command: list[str | Path] = [
+        "openssl",
+        "pkey",
+        "-in",
+        folder / "signer.key",
+        "-pubout",
+        "-out",
+        folder / "public.pem",
+    ]
+    subprocess.run(command, check=True)
+    return {"trust": 'trust = { certificates = ["signer.pem"], public_keys = ["public.pem"] }'}
 
 
 def test_a_clock_before_the_last_update_is_wrong_too(
@@ -133,7 +152,7 @@ def test_a_clock_before_the_last_update_is_wrong_too(
     on_trial(machine)
     machine.configure(boot='packages = ["https://127.0.0.1:1/2.0.swu"]')
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 86_400)
+    monkeypatch.setattr(time, "time", lambda: now - 2 * 86_400)
     assert codes(machine.ota("boot")) == ["clock-wrong"]
 
 

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
         "ota.commands", "ota.health", "ota.network", "ota.io", "ota.trust",
     },
     "ota.lock": {"ota.errors", "ota.io"},
-    "ota.record": {"ota.io"},
+    "ota.record": {"ota.errors", "ota.io"},
     "ota.device": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.config", "ota.io", "ota.native", "ota.sync",
     },
@@ -67,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
     "ota.folder": {"ota.errors", "ota.formats", "ota.device", "ota.package", "ota.decision"},
     "ota.installation": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.device", "ota.decision",
-        "ota.installer", "ota.folder", "ota.package", "ota.statistics",
+        "ota.installer", "ota.folder", "ota.package", "ota.record", "ota.statistics",
     },
     "ota.startup": {
         "ota.errors", "ota.interfaces", "ota.board", "ota.boot", "ota.boot.table", "ota.acceptance",
@@ -179,6 +179,7 @@ def test_the_wheel_installs_in_an_empty_environment_and_both_programs_run(tmp_pa
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     assert not [name for name in names if "/tests/" in name]
+    assert {"ota/system/otakit", "ota/system/otakit-boot.service"} < set(names)
     assert "-abi3-" in wheel.name
     check(sys.executable, "-m", "venv", tmp_path / "venv")
     check(tmp_path / "venv/bin/pip", "install", "-q", f"{wheel}[build]")

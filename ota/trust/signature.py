@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError, TrustError
-from ota.native import crypto
 
 MAX_SIGNATURE: Final = 256 * 1024  # bytes; a CMS with a chain of ten RSA-4096 certificates has some 20 KB
 _DER_SEQUENCE: Final = b"\x30"
@@ -33,6 +32,8 @@ def verify(description: bytes, signature: bytes, trust: Trust) -> str:
             used.
         ConfigError: config-key: nothing is trusted.
     """
+    from ota.native import crypto  # loads libcrypto, which no look at the device needs
+
     if not trust.certificates and not trust.public_keys:
         raise ConfigError(
             "config-key",
@@ -54,6 +55,8 @@ def verify(description: bytes, signature: bytes, trust: Trust) -> str:
 
 
 def _fits(public_key: Path, description: bytes, signature: bytes) -> bool:
+    from ota.native import crypto
+
     pem = _read(public_key)
     try:
         return crypto.verify(description, signature, pem)
@@ -63,6 +66,8 @@ def _fits(public_key: Path, description: bytes, signature: bytes) -> bool:
 
 def _certificates(paths: tuple[Path, ...]) -> bytes:
     """All files in one; a chain may run through several of them."""
+    from ota.native import crypto
+
     pems = []
     for path in paths:
         pems.append(_read(path))

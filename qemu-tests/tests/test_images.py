@@ -101,7 +101,7 @@ def test_releases_fit_their_slot_and_differ_in_part(board: str) -> None:
 
 @pytest.mark.boards
 def test_every_module_of_the_agent_loads_in_the_guest(tmp_path: Path) -> None:
-    """Nothing that it needs was left out, but for libarchive, which is loaded with an archive."""
+    """Nothing that it needs was left out; libarchive is loaded with an archive, build_* by compilers."""
     image = images.slot_image("qemu-x86_64", "1.0.0")
     artefacts.run(artefacts.tool("unsquashfs"), "-q", "-n", "-d", tmp_path / "root", image)
     program = """
@@ -111,7 +111,7 @@ for package in (ota, handlers):
         try:
             importlib.import_module(found.name)
         except ImportError as error:
-            if "libarchive" not in str(error):
+            if "libarchive" not in str(error) and ".build_" not in found.name:
                 raise
 """
     artefacts.run("chroot", tmp_path / "root", "/usr/bin/python3", "-I", "-c", program)
