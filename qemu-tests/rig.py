@@ -36,7 +36,11 @@ class Rig:
         publish = folder / "publish"
         publish.mkdir(parents=True)
         self.origin = Origin(folder / "server", publish, nginx)
-        self.factory = Factory(folder / "factory", self.origin, publish, layout or Layout())
+        try:
+            self.factory = Factory(folder / "factory", self.origin, publish, layout or Layout())
+        except BaseException:
+            self.origin.close()
+            raise
         self._writes: dict[tuple[Bus, Start], Writes] = {}
 
     def device(self, bus: Bus, environment: Environment, start: Start) -> Device:

@@ -141,7 +141,8 @@ class Factory:
         self._publish = publish
         self._url = origin.url
         self.layout = layout
-        one = random.Random(1).randbytes(layout.image)
+        chance = random.Random(1)
+        one = b"".join(chance.randbytes(_MIB) for _ in range(layout.image // _MIB))
         self.one, self.two = self._release("1", one), self._release("2", _changed(one, layout.spacing))
         self._user, self._emmc = folder / "user.img", folder / "emmc.img"
         self._make(origin.ca)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,16 @@ INSTALL = ("install", "/data/2.swu", "--no-reboot", "--json")
 UPDATES_S = 600  # on a busy machine
 
 
-def test_an_update_of_a_large_image_goes_on_after_a_cut(
-    tmp_path: Path, tool: Callable[[str], Path], record_property: Callable[[str, object], None]
-) -> None:
+@pytest.fixture
+def rig(tmp_path: Path, tool: Callable[[str], Path]) -> Iterator[Rig]:
     rig = Rig(tmp_path, ram.profile("amd64"), tool("nginx"), LARGE)
+    yield rig
+    rig.close()
+
+
+def test_an_update_of_a_large_image_goes_on_after_a_cut(
+    rig: Rig, record_property: Callable[[str, object], None]
+) -> None:
     device = rig.device(Bus.VIRTIO, Environment.GRUB, Start.OLD)
     with rig.power_on(device, CachedDisk(1)) as board:
         device.disk.arm(Cut(LARGE.image // 4 // SECTOR, within=device.slot_b))  # half of what differs
@@ -38,7 +44,6 @@ def test_an_update_of_a_large_image_goes_on_after_a_cut(
     print(f"finished: {result.out}")
     violations += verdict.after_command(device, {"boot_slot": "b", "ustate": "1"})
     violations += verdict.fetched_twice(held, rig.origin.ranges()[before:])
-    rig.close()
     record_property("cuts injected", 1)
     record_property("violations", len(violations))
     assert not violations
