@@ -124,9 +124,9 @@ class Product:
         folder = self._folder / "board"
         return Board(self._machine, folder, emmc=self.disk, start=start, terminal=terminal)
 
-    def wait_for(self, board: Board, slot: str, *, state: int = 0, timeout: float = BOOTS_S) -> None:
+    def wait_for(self, board: Board, slot: str, *, timeout: float = BOOTS_S) -> None:
         """Until the system of a slot is up."""
-        board.wait(f".*otakit: slot={slot} ustate={state} .*", timeout)
+        board.wait(f".*otakit: slot={slot} .*", timeout)
         self.wait_for_system(board, timeout=timeout)
 
     def wait_for_system(self, board: Board, *, timeout: float = BOOTS_S) -> None:

@@ -91,10 +91,13 @@ def test_a_bad_release_ends_in_the_old_system_and_the_next_good_one_is_taken(pro
                 if fault is Fault.HANGS_EARLY:  # on a real board its boot loader has armed the watchdog
                     board.wait("otakit-test: hangs", BOOTS_S)
                     board.reset()
-            product.wait_for(board, "a", state=3)
-            print(f"{fault}: back in the old system after {board.up_s - began:.0f} s")
-            found = status(board)
             told = f"{version} in slot b: {end.format(limit=limit)}"
+            board.wait(".*otakit: slot=a ustate=3 .*", BOOTS_S)
+            product.wait_for_system(board)
+            print(f"{fault}: back in the old system after {board.up_s - began:.0f} s")
+            if fault is not Fault.UNHEALTHY:  # that, the new system has said
+                board.wait(f".*{told}.*", BOOTS_S)
+            found = status(board)
             assert found["update"]["told"].startswith(told), found  # type: ignore[index]
             assert found["boot"]["slot"] == "a"  # type: ignore[index]
             again = product.ota(board, "boot", "--no-reboot", "--json")
