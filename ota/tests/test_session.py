@@ -223,13 +223,15 @@ def test_a_server_without_a_name_is_checked_by_its_address_where_urllib3_does_no
     vendor: Vendor, name: str, is_right: bool
 ) -> None:
     """As urllib3 1.26 does, which Debian 12 has."""
+    address = "127.0.0.1"
     with Odd(FILE, vendor.answer, vendor.context(name)) as odd:
-        with socket.create_connection(("127.0.0.1", odd.server_port)) as plain:
-            if is_right:
-                session._context(vendor.ca).wrap_socket(plain).close()
-                return
-            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
-                session._context(vendor.ca).wrap_socket(plain)
+        plain = socket.create_connection((address, odd.server_port))
+        if is_right:
+            session._context(vendor.ca).wrap_socket(plain).close()
+            return
+        with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+            session._context(vendor.ca).wrap_socket(plain)
+        plain.close()
 
 
 def test_no_bundle_is_trusted_beside_the_configured_one(vendor: Vendor, tmp_path: Path) -> None:
