@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
-import urllib3
 
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Range
@@ -171,13 +171,6 @@ def test_the_systems_authorities_are_not_trusted_beside_ones_own(vendor: Vendor,
     assert not vendor.seen
 
 
-def test_no_bundle_is_added_to_the_authorities_that_are_configured() -> None:
-    """urllib3 1.26 of Debian 12 names the system's bundle in every pool, whether that is there or not."""
-    pool = urllib3.HTTPSConnectionPool("localhost", ca_certs="/etc/ssl/certs/ca-certificates.crt")
-    session._Adapter(session._context(None), 1).cert_verify(pool, "https://localhost/", True, None)
-    assert pool.ca_certs is None
-
-
 class Proxy(socketserver.ThreadingTCPServer):
     """Knows CONNECT alone."""
 
@@ -230,12 +223,26 @@ def test_a_server_without_a_name_is_checked_by_its_address_where_urllib3_does_no
     vendor: Vendor, name: str, is_right: bool
 ) -> None:
     """As urllib3 1.26 does, which Debian 12 has."""
-    with (
-        Odd(FILE, vendor.answer, vendor.context(name)) as odd,
-        socket.create_connection(("127.0.0.1", odd.server_port)) as plain,
-    ):
+    address = "127.0.0.1"
+    with Odd(FILE, vendor.answer, vendor.context(name)) as odd:
+        plain = socket.create_connection((address, odd.server_port))
         if is_right:
             session._context(vendor.ca).wrap_socket(plain).close()
             return
         with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
             session._context(vendor.ca).wrap_socket(plain)
+        plain.close()
+
+
+def test_no_bundle_is_trusted_beside_the_configured_one(vendor: Vendor, tmp_path: Path) -> None:
+    """Debian's urllib3 gives its pools the system's bundle by default."""
+    other = trustme.CA()
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    with Odd(FILE, vendor.answer, vendor.context()) as odd:
+        asking = session.Session(Network(ca=tmp_path / "other.pem"))
+        adapter = asking.get_adapter("https://")
+        assert isinstance(adapter, session._Adapter)
+        adapter.poolmanager.connection_pool_kw["ca_certs"] = str(vendor.ca)
+        with pytest.raises(requests.exceptions.SSLError, match="verify failed"):
+            asking.get(odd.url)
+        asking.close()
