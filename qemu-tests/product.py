@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -64,7 +65,7 @@ class Product:
 
     def __init__(self, board: str, folder: Path) -> None:
         self.emulation = emulation.read(board)
-        self._folder = folder
+        self.folder = folder
         self._public = folder / "public"
         self._public.mkdir(parents=True)
         self.first = self.release(FIRST)
@@ -82,16 +83,26 @@ class Product:
         data = image.read_bytes()
         return Release(version, image, hashlib.sha256(data).hexdigest(), len(data))
 
-    def pack(self, release: Release, method: Method = Method.DELTA, base: Release | None = None) -> Path:
-        """A signed package; what goes with it is on the server."""
-        folder = self._folder / f"{release.version}-{method}"
+    def pack(
+        self, release: Release, method: Method = Method.DELTA, base: Release | None = None, board: str = ""
+    ) -> Path:
+        """A signed package; what goes with it is on the server.
+
+        Args:
+            release: what is in it.
+            method: how.
+            base: of an rdiff delta.
+            board: that it is for, where that is not this one.
+        """
+        board = board or self.emulation.board
+        folder = self.folder / f"{release.version}-{method}-{board}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         more = f'url = "{self.url}"\n' if method is Method.DELTA else ""
         if base:
             more += f'base = "{base.image}"\n'
         (folder / "release.toml").write_text(
-            f'version = "{release.version}"\nboard = "{self.emulation.board}"\nname = "system"\n'
+            f'version = "{release.version}"\nboard = "{board}"\nname = "system"\n'
             f'[[image]]\nname = "rootfs"\nfile = "{release.image}"\ntype = "{method}"\n{more}'
         )
         words = ["build", str(folder / "release.toml"), "-o", str(folder), "--dev-keys", str(trust.trust())]
@@ -113,11 +124,17 @@ class Product:
         shutil.copy(file, self._public)
         return f"{self.url}{file.name}"
 
-    def power_on(self, model: Model | None = None) -> Board:
-        """Start it."""
+    def power_on(self, model: Model | None = None, *, arguments: Sequence[str] = ()) -> Board:
+        """Start it.
+
+        Args:
+            model: of the eMMC.
+            arguments: of the emulator, beside the board's.
+        """
         self.disk = Disk(self.content, model or Emmc())
         start = emmc.firmware(self.emulation.board)
-        return Board(self._machine, self._folder / "board", emmc=self.disk, start=start)
+        machine = replace(self._machine, arguments=(*self._machine.arguments, *arguments))
+        return Board(machine, self.folder / "board", emmc=self.disk, start=start)
 
     def wait_for(self, board: Board, slot: str, *, state: int = 0, timeout: float = BOOTS_S) -> None:
         """Until the system of a slot is up, and the agent has looked for something new."""
