@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,7 +25,7 @@ import emulation
 import emulator
 import images
 import trust
-from board import Board, Machine
+from board import Board, Machine, Result
 from disk import Content, Disk, Emmc, Model
 from guest import driver
 from images import Fault
@@ -33,7 +34,7 @@ from ota.tests.server import Request, Server
 from packager import cli as packager
 
 FIRST: Final = "1.0.0"  # what the factory installs
-BOOTS_S: Final = 240  # until a system is up, on a busy machine
+BOOTS_S: Final = 180  # until a system is up, on a busy machine
 UPDATES_S: Final = 300
 
 
@@ -137,11 +138,9 @@ class Product:
         return Board(machine, self.folder / "board", emmc=self.disk, start=start)
 
     def wait_for(self, board: Board, slot: str, *, state: int = 0, timeout: float = BOOTS_S) -> None:
-        """Until the system of a slot is up, and the agent has looked for something new."""
+        """Until the system of a slot is up."""
         board.wait(f".*otakit: slot={slot} ustate={state} .*", timeout)
-        nothing = ".*there is nothing new to install"
-        board.wait_all(driver.READY, nothing, timeout=timeout)
-        board.reconnect()
+        self.wait_for_system(board, timeout=timeout)
 
     def wait_for_system(self, board: Board, *, timeout: float = BOOTS_S) -> None:
         """Until the system that was started is up."""
@@ -153,6 +152,16 @@ class Product:
         board.wait(f".*otakit: slot={slot} ustate=2 tries=1", BOOTS_S)
         board.wait_all(driver.READY, f".*{version} in slot {slot}: confirmed.*", timeout=BOOTS_S)
         board.reconnect()
+
+    def ota(self, board: Board, *words: str) -> Result:
+        """Run the agent, behind the one that runs at boot."""
+        until = time.monotonic() + UPDATES_S
+        while True:
+            result = board.run("ota", *words, timeout=UPDATES_S)
+            if '"busy"' not in result.out and "ota: busy:" not in result.errors:
+                return result
+            assert time.monotonic() < until, result
+            time.sleep(1)
 
     def digest(self, slot: str, size: int) -> str:
         """sha256 of so many bytes of a slot, off the medium."""

@@ -47,9 +47,13 @@ class GrubEnvironment:
     def apply(self, changes: Mapping[str, str | None]) -> None:
         wanted = self._changed(self._load(), changes)
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_DSYNC | os.O_CLOEXEC)
+            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 os.pwrite(file, wanted[:SECTOR], 0)
+                # ext4 without a journal lets the disk flush its cache only where the inode has changed, too
+                # (Linux 6.1: ext4_fsync_nojournal); a second write within a tick does not do that by itself.
+                os.utime(file)
+                os.fsync(file)
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)  # what is read now comes from the medium
             finally:
                 os.close(file)

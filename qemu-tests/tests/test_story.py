@@ -48,14 +48,14 @@ def test_a_device_takes_a_delta_then_rdiff_and_goes_back(product: Product) -> No
         print_statistics("2.0.0 by delta", found["last"])  # type: ignore[arg-type]
 
         product.publish(product.pack(three, Method.RDIFF, base=two))
-        result = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+        result = product.ota(board, "boot", "--no-reboot", "--json")
         assert result.status == 0, result
         print_statistics("3.0.0 by rdiff", result.answer)
         board.run("reboot")
         product.wait_for_trial(board, "a", "3.0.0")
         assert product.digest("a", three.size) == three.digest
 
-        result = board.run("ota", "rollback", "--no-reboot")
+        result = product.ota(board, "rollback", "--no-reboot")
         assert result.status == 0, result
         board.run("reboot")
         product.wait_for_trial(board, "b", "2.0.0")
@@ -82,7 +82,7 @@ def test_a_bad_release_ends_in_the_old_system_and_the_next_good_one_is_taken(pro
         for number, (fault, end) in enumerate(ENDS.items(), start=1):
             version = f"2.{number}.0"
             product.publish(product.pack(product.release(version, fault)))
-            result = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+            result = product.ota(board, "boot", "--no-reboot", "--json")
             assert result.answer["restart"], result
             board.run("reboot")
             began = board.up_s
@@ -97,11 +97,11 @@ def test_a_bad_release_ends_in_the_old_system_and_the_next_good_one_is_taken(pro
             told = f"{version} in slot b: {end.format(limit=limit)}"
             assert found["update"]["told"].startswith(told), found  # type: ignore[index]
             assert found["boot"]["slot"] == "a"  # type: ignore[index]
-            again = board.run("ota", "boot", "--no-reboot", "--json", timeout=UPDATES_S)
+            again = product.ota(board, "boot", "--no-reboot", "--json")
             assert not again.answer["restart"], "the same bad release is not installed again"
         good = product.release("3.0.0")
         product.publish(product.pack(good))
-        board.run("ota", "boot", "--no-reboot", timeout=UPDATES_S)
+        product.ota(board, "boot", "--no-reboot")
         board.run("reboot")
         product.wait_for_trial(board, "b", "3.0.0")
         assert product.digest("b", good.size) == good.digest
