@@ -37,6 +37,15 @@ FIRST: Final = "1.0.0"  # what the factory installs
 BOOTS_S: Final = 180  # until a system is up, on a busy machine
 UPDATES_S: Final = 300
 
+# In a guest; arguments: where it is, where it goes.
+_FETCH: Final = """\
+import requests, sys
+answer = requests.get(sys.argv[1], verify="/etc/otakit/servers.pem")
+answer.raise_for_status()
+with open(sys.argv[2], "wb") as file:
+    file.write(answer.content)
+"""
+
 
 class Method(StrEnum):
     """How a release is packed; a type of the sw-description."""
@@ -124,6 +133,11 @@ class Product:
         """Serve a file; returns its address in the guest."""
         shutil.copy(file, self._public)
         return f"{self.url}{file.name}"
+
+    def bring(self, board: Board, file: Path, place: str) -> None:
+        """Have a file in the guest."""
+        result = board.run("python3", "-c", _FETCH, self.offer(file), place, timeout=UPDATES_S)
+        assert result.status == 0, result
 
     def power_on(self, model: Model | None = None, *, arguments: Sequence[str] = ()) -> Board:
         """Start it.

@@ -1,4 +1,4 @@
-"""The real SWUpdate for a guest, which knows nothing of it: Debian's, as an image that is mounted and entered.
+"""The real SWUpdate for a guest: Debian's, as an image that is mounted and entered.
 
     mount -o loop stock.squashfs /mnt; for each folder of FROM_GUEST: mount --bind /NAME /mnt/NAME
     chroot /mnt swupdate ...
