@@ -42,8 +42,11 @@ def describe(release: Release, artifacts: Sequence[Artifact | None]) -> bytes:
         "version": release.version,
         **({"description": release.description} if release.description else {}),
         **release.common,
-        "hardware-compatibility": list(release.board.revisions),
-        release.board.software_set: modes,
+        # In a section of its own: the revision alone would fit boards of another name.
+        release.board.name: {
+            "hardware-compatibility": list(release.board.revisions),
+            release.board.software_set: modes,
+        },
     }
     return description.render({selection.ROOT: software}, release.form)
 

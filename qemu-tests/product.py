@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -36,6 +37,15 @@ from packager import cli as packager
 FIRST: Final = "1.0.0"  # what the factory installs
 BOOTS_S: Final = 180  # until a system is up, on a busy machine
 UPDATES_S: Final = 300
+
+# In a guest; arguments: where it is, where it goes.
+_FETCH: Final = """\
+import requests, sys
+answer = requests.get(sys.argv[1], verify="/etc/otakit/servers.pem")
+answer.raise_for_status()
+with open(sys.argv[2], "wb") as file:
+    file.write(answer.content)
+"""
 
 
 class Method(StrEnum):
@@ -66,7 +76,7 @@ class Product:
 
     def __init__(self, board: str, folder: Path) -> None:
         self.emulation = emulation.read(board)
-        self._folder = folder
+        self.folder = folder
         self._public = folder / "public"
         self._public.mkdir(parents=True)
         self.first = self.release(FIRST)
@@ -86,16 +96,26 @@ class Product:
         data = image.read_bytes()
         return Release(version, image, hashlib.sha256(data).hexdigest(), len(data))
 
-    def pack(self, release: Release, method: Method = Method.DELTA, base: Release | None = None) -> Path:
-        """A signed package; what goes with it is on the server."""
-        folder = self._folder / f"{release.version}-{method}"
+    def pack(
+        self, release: Release, method: Method = Method.DELTA, base: Release | None = None, board: str = ""
+    ) -> Path:
+        """A signed package; what goes with it is on the server.
+
+        Args:
+            release: what is in it.
+            method: how.
+            base: of an rdiff delta.
+            board: that it is for, where that is not this one.
+        """
+        board = board or self.emulation.board
+        folder = self.folder / f"{release.version}-{method}-{board}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         more = f'url = "{self.url}"\n' if method is Method.DELTA else ""
         if base:
             more += f'base = "{base.image}"\n'
         (folder / "release.toml").write_text(
-            f'version = "{release.version}"\nboard = "{self.emulation.board}"\nname = "system"\n'
+            f'version = "{release.version}"\nboard = "{board}"\nname = "system"\n'
             f'[[image]]\nname = "rootfs"\nfile = "{release.image}"\ntype = "{method}"\n{more}'
         )
         words = ["build", str(folder / "release.toml"), "-o", str(folder), "--dev-keys", str(trust.trust())]
@@ -117,12 +137,25 @@ class Product:
         shutil.copy(file, self._public)
         return f"{self.url}{file.name}"
 
-    def power_on(self, model: Model | None = None, *, terminal: bool = False) -> Board:
-        """Start it; with `terminal` its console is this program's."""
+    def bring(self, board: Board, file: Path, place: str) -> None:
+        """Have a file in the guest."""
+        result = board.run("python3", "-c", _FETCH, self.offer(file), place, timeout=UPDATES_S)
+        assert result.status == 0, result
+
+    def power_on(
+        self, model: Model | None = None, *, arguments: Sequence[str] = (), terminal: bool = False
+    ) -> Board:
+        """Start it.
+
+        Args:
+            model: of the eMMC.
+            arguments: of the emulator, beside the board's.
+            terminal: whether its console is this program's.
+        """
         self.disk = Disk(self.content, model or Emmc())
         start = emmc.firmware(self.emulation.board)
-        folder = self._folder / "board"
-        return Board(self._machine, folder, emmc=self.disk, start=start, terminal=terminal)
+        machine = replace(self._machine, arguments=(*self._machine.arguments, *arguments))
+        return Board(machine, self.folder / "board", emmc=self.disk, start=start, terminal=terminal)
 
     def wait_for(self, board: Board, slot: str, *, timeout: float = BOOTS_S) -> None:
         """Until the system of a slot is up."""

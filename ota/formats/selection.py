@@ -160,7 +160,8 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
         required: refuse a description without this selection, instead of falling back to board or root.
 
     Raises:
-        UpdateError: selection-missing, description-content, or member-name for a `filename` that is a path.
+        UpdateError: selection-missing, hardware-mismatch for another board's, description-content, or
+            member-name for a `filename` that is a path.
     """
     if not isinstance(tree.get(ROOT), dict):
         refuse(f"there is no group {ROOT!r}")
@@ -191,6 +192,13 @@ def select(tree: Tree, board: str, selection: Selection | None, *, required: boo
         state_marker=_marker(view, "bootloader_state_marker"),
     )
     if not (chosen.entries or chosen.bootenv or chosen.vars):
+        if board and (others := _boards(tree)):
+            raise UpdateError(
+                "hardware-mismatch",
+                "the update is not for this board",
+                expected=" or ".join(others),
+                found=board,
+            )
         refuse(f"nothing to install for board {board!r} and selection {str(selection or '')!r}")
     return chosen
 
@@ -207,6 +215,14 @@ def selections(tree: Tree) -> list[str]:
                 if _is_mode(mode):
                     found[f"{second},{third}"] = None
     return list(found)
+
+
+def _boards(tree: Tree) -> list[str]:
+    """Those that have sets and modes of their own."""
+    boards = _groups(tree.get(ROOT))
+    return [
+        name for name, sets in boards if any(_is_mode(m) for _, of in _groups(sets) for _, m in _groups(of))
+    ]
 
 
 def _bases(board: str) -> list[Path]:

@@ -62,6 +62,8 @@ def look(device: Device, bootloader: Bootloader) -> Look:
     if step.changes:
         bootloader.apply(step.changes)
     _note(device, situation, step)
+    if step.action is Action.CHECK_HEALTH and not _is_ours(device, situation):
+        _forget(device, situation)
     if situation.state is UpdateState.IN_PROGRESS:
         idle = device.board.other(situation.running).name
         _log.info("an update of slot %s was interrupted; its package finishes it", idle)
@@ -99,6 +101,21 @@ def _note(device: Device, situation: Situation, step: Step) -> None:
     if ended.outcome is not Outcome.PENDING:
         _log.info("%s", tell(device, ended))
         note(device, ended)
+
+
+def _is_ours(device: Device, situation: Situation) -> bool:
+    """Whether this agent has put on trial what runs."""
+    record = records.read(device.config.state_dir)
+    return record is not None and record.outcome is Outcome.PENDING and record.slot == situation.running.name
+
+
+def _forget(device: Device, situation: Situation) -> None:
+    """Another program has written the slot, so what is noted of it is wrong."""
+    _log.info("another program has installed slot %s", situation.running.name)
+    try:
+        device.manifests.forget(situation.running.name)
+    except OtaError as error:
+        _log.error("%s", error)
 
 
 def _ended(record: Record, situation: Situation, *, gave_up: bool) -> Record:

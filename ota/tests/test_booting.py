@@ -183,6 +183,28 @@ def test_a_fall_back_from_what_another_program_installed_is_told_too(machine: Ma
     assert "the update in slot b: fell back, it did not start in 3 tries" in caplog.text
 
 
+def test_what_another_program_installs_is_not_taken_for_what_was_in_its_slot(
+    machine: Machine, caplog: Log
+) -> None:
+    for version, slot in (("2.0", "b"), ("3.0", "a")):
+        machine.offer(version)
+        machine.ota("boot")
+        assert machine.restart() == slot
+        machine.ota("confirm")
+    FileEnvironment(machine.world.environment).apply({"boot_slot": "b", "ustate": "1"})
+    assert machine.start() == "b"
+    caplog.clear()
+    assert machine.ota("boot", "--no-reboot").status == 0
+    assert "another program has installed slot b" in caplog.text
+    assert (
+        "the update in slot b: confirmed" in caplog.text and "2.0" not in caplog.text.split("is looked at")[0]
+    )
+    machine.ota("confirm")
+    slots = machine.ota("status").answer["slots"]
+    assert isinstance(slots, dict)
+    assert (slots["a"]["version"], slots["b"]["content"]) == ("3.0", "unknown")
+
+
 def test_a_boot_loader_that_cannot_count_starts_the_old_system_and_that_is_told(
     machine: Machine, caplog: Log
 ) -> None:

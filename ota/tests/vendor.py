@@ -11,12 +11,21 @@ FindTool = Callable[[str], Path]
 
 
 class Vendor:
-    """A signing key and its certificate, made afresh in `folder`."""
+    """A signing key and its certificate, made afresh in `folder`.
 
-    def __init__(self, folder: Path, tool: FindTool) -> None:
-        self.certificate, self.key = folder / "signer.pem", folder / "signer.key"
+    Args:
+        folder: is there.
+        tool: finds programs.
+        identity: the certificate and the key, where they are there already.
+    """
+
+    def __init__(self, folder: Path, tool: FindTool, identity: tuple[Path, Path] | None = None) -> None:
         self._workplace = folder / "pack"
         self._tool = tool
+        if identity:
+            self.certificate, self.key = identity
+            return
+        self.certificate, self.key = folder / "signer.pem", folder / "signer.key"
         self._openssl(f"req -x509 -newkey rsa:2048 -nodes -subj /CN=vendor -days 3650 -out {self.certificate}"
                       f" -keyout {self.key}")  # fmt: skip
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ota.errors import UpdateError
 from ota.formats import cpio, description
 from ota.formats.selection import Compression, Entry, Selection, select
 from ota.io.readers import Decompress, blocks
@@ -74,6 +75,13 @@ def test_the_bootenv_of_each_mode_is_its_slots(project: Project) -> None:
         "stable,copy-a": {"boot_slot": "a"},
         "stable,copy-b": {"boot_slot": "b"},
     }
+
+
+def test_a_package_is_for_its_board_though_others_have_the_same_revisions(project: Project) -> None:
+    assert project.build("raw").status == 0
+    tree = description.parse(members(project.package)["sw-description"])
+    with pytest.raises(UpdateError, match=r"hardware-mismatch: .*expected demo, found other"):
+        select(tree, "other", Selection("stable", "copy-a"))
 
 
 def test_a_delta_says_where_its_zck_will_be(project: Project) -> None:

@@ -163,7 +163,7 @@ def test_long_lengths_are_strings_in_json_and_marked_in_libconfig(project: Proje
     lines += 'size = "2G"\n[partition.properties]\nlabeltype = "dos"\npartition-1 = ["size=1M"]'
     assert project.build_release(lines, 'switch = true\nformat = "json"').status == 0
     tree = json.loads(described(project.package))
-    assert tree["software"]["stable"]["copy-a"]["partitions"][1]["size"] == "2147483648"
+    assert tree["software"]["demo"]["stable"]["copy-a"]["partitions"][1]["size"] == "2147483648"
     assert chosen(project.package).entries[1].size == 2 << 30
     assert project.build_release(lines, "switch = true").status == 0
     assert b"size = 2147483648L;" in described(project.package)
