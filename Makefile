@@ -32,7 +32,7 @@ test-compat: setup tools ## run packages through stock SWUpdate and ours; writes
 	@$(RUN) python docs/tables.py
 
 test-boards: setup ## boot emulated boards with an eMMC and update them; makes all that they need
-	@$(RUN) pytest -n 2 --dist loadgroup -m boards $(ARGS)
+	@$(RUN) pytest -n 2 --maxschedchunk 1 -m boards $(ARGS)
 
 board: setup ## boot an emulated board; DO=console (default: it is this terminal, Ctrl-A x ends it) or update
 	@$(RUN) python qemu-tests/run.py $(DO) $(BOARD)

@@ -1,15 +1,16 @@
 """An emulated board as a product: its eMMC as the factory left it, and the server that has its releases.
 
     with Product("qemu-arm64", folder) as product:
-        product.publish(product.release("2.0.0"))
+        product.publish(product.pack(product.release("2.0.0")))
         with product.power_on() as board:
-            product.wait_for(board, "b", "2.0.0")
+            product.wait_for_trial(board, "b", "2.0.0")
 
-Boards ask at a port of their own, which stands in their images; so one test at a time may run a board.
+Boards ask at a port of their own, which stands in their images: who wants a board that another has waits.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import time
@@ -76,6 +77,9 @@ class Product:
 
     def __init__(self, board: str, folder: Path) -> None:
         self.emulation = emulation.read(board)
+        artefacts.FOLDER.mkdir(parents=True, exist_ok=True)
+        self._lock = (artefacts.FOLDER / f".product-{board}.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.folder = folder
         self._public = folder / "public"
         self._public.mkdir(parents=True)
@@ -206,6 +210,7 @@ class Product:
 
     def close(self) -> None:
         self._server.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self

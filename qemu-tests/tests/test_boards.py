@@ -11,7 +11,7 @@ from product import FIRST, Product
 
 pytestmark = pytest.mark.boards
 
-BOARDS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in emulation.NAMES]
+BOARDS = [pytest.param(name, marks=pytest.mark.board(name)) for name in emulation.NAMES]
 
 
 @pytest.mark.parametrize("name", BOARDS)

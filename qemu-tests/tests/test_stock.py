@@ -26,7 +26,7 @@ BOARD: Final = "qemu-arm64"
 OTHER: Final = {"a": "b", "b": "a"}
 DEVICES: Final = {"a": "/dev/mmcblk0p2", "b": "/dev/mmcblk0p3"}  # as every package for SWUpdate has them
 
-pytestmark = [pytest.mark.boards, pytest.mark.xdist_group(BOARD)]
+pytestmark = [pytest.mark.boards, pytest.mark.board(BOARD)]
 
 # `globals` has to be there.
 _ENTER: Final = """\

@@ -19,7 +19,7 @@ from product import BOOTS_S, UPDATES_S, Method, Product
 pytestmark = [pytest.mark.boards]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in emulation.NAMES])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.board(name)) for name in emulation.NAMES])
 def product(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Product]:
     with Product(request.param, tmp_path) as product:
         yield product
