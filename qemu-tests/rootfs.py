@@ -21,14 +21,14 @@ import toolchain
 _PACKAGES: Final = {"amd64": ("systemd-sysv", "udev"), "arm64": ("libubootenv-tool",)}
 _PACKAGES_OF_ALL: Final = (
     "busybox-static", "libssl3", "libzck1", "librsync2", "python3-minimal", "python3-cffi-backend",
-    "python3-libconf", "python3-lz4", "python3-requests", "python3-zstandard",
+    "python3-libconf", "python3-lz4", "python3-requests", "python3-zstandard", "util-linux",
 )  # fmt: skip
 _PROGRAMS: Final = {
     "amd64": ("systemd", "systemctl", "systemd-tmpfiles", "journalctl", "udevadm",
               "init", "halt", "poweroff", "reboot", "shutdown"),
     "arm64": ("fw_printenv", "fw_setenv"),
 }  # fmt: skip
-_PROGRAMS_OF_ALL: Final = ("busybox", "python3", "python3.11")
+_PROGRAMS_OF_ALL: Final = ("blkid", "busybox", "python3", "python3.11")
 _LOADED: Final = (
     "libcrypto.so.3",
     "libgcc_s.so.1",
