@@ -75,7 +75,7 @@ class Site:
         return [self.product.digest(name, self.release.size) for name in ("a", "b")]
 
 
-BOARDS: Final = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in emulation.NAMES]
+BOARDS: Final = [pytest.param(name, marks=pytest.mark.board(name)) for name in emulation.NAMES]
 
 
 @pytest.fixture(scope="module", params=BOARDS)
