@@ -46,9 +46,10 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--board", choices=emulation.NAMES, help="only this one")
     args = parser.parse_args()
     logging.disable(logging.WARNING)  # that the key is one for development
-    rows = [row for name in emulation.NAMES for row in measure(name)]
+    rows = [row for name in emulation.NAMES if args.board in (None, name) for row in measure(name)]
     if args.json:
         figures.print_json("boards", judge(rows))
         return
