@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import artefacts
+import bootenv
 import emulation
 import toolchain
 import uboot
@@ -23,7 +24,6 @@ from packager import bootscript
 
 SECTOR: Final = 512  # bytes
 TIME: Final = "1735689600"  # seconds since 1970: of every file
-GRUBENV: Final = 1024  # bytes
 
 _NEW: Final = {"boot_slot": "a", USTATE: UpdateState.OK.value, TRIES: "0"}  # as U-Boot's script has it
 
@@ -68,12 +68,6 @@ def firmware(board: str) -> tuple[str | Path, ...]:
     return ()
 
 
-def grubenv(variables: Mapping[str, str]) -> bytes:
-    """GRUB's environment block."""
-    text = "".join(f"{name}={value}\n" for name, value in variables.items())
-    return f"# GRUB Environment Block\n{text}".encode().ljust(GRUBENV, b"#")
-
-
 def _script(board: str) -> str:
     return bootscript.write(board, Path()).text
 
@@ -103,7 +97,7 @@ def _make(
         if target.loader == "grub":
             (Path(folder) / "grub").mkdir()
             (Path(folder) / "grub" / "grub.cfg").write_text(script)
-            (Path(folder) / "grub" / "grubenv").write_bytes(grubenv(stored))
+            (Path(folder) / "grub" / "grubenv").write_bytes(bootenv.render_grub(stored))
         _make_file_system(path, target, "boot", "^has_journal,^metadata_csum,^64bit", Path(folder))
     _make_file_system(path, target, "data", "^orphan_file", None)
 
