@@ -55,7 +55,7 @@ class Record:
     release: Release
     slot: str  # that is to be started
     at: int  # seconds since 1970: when the boot loader was told
-    boot: str  # the kernel's name of the boot in which that was
+    boot: str  # the kernel's name of the boot in which that was, or in which it was rolled back
     before: str  # the slot that ran then; the same one where no slot was switched
     is_rollback: bool = False  # to a release that was there before
     outcome: Outcome = Outcome.PENDING

@@ -18,7 +18,8 @@ from ota.native._zck import ffi, lib
 
 BUFFER: Final = 1024 * 1024  # bytes; the .zck does not depend on it
 
-# Until 1.5.0 the error of a context that could not be made lies in one place for the whole process.
+# Until 1.5.0 the error of a context that could not be made lies in one place for the whole process, and where
+# writing begins the umask, which is the process's too, is another one for a moment.
 _creation = threading.Lock()
 
 
@@ -56,7 +57,8 @@ def write(source: Reader, output_fd: int, *, level: int = 9) -> int:
         (lib.ZCK_HASH_CHUNK_TYPE, lib.ZCK_HASH_SHA256),
     )
     with _context() as context:
-        done = lib.zck_init_write(context, output_fd)
+        with _creation:
+            done = lib.zck_init_write(context, output_fd)
         done = done and all(lib.zck_set_ioption(context, *option) for option in options)
         while done and (data := source.read(BUFFER)):
             done = lib.zck_write(context, data, len(data)) == len(data)

@@ -74,8 +74,8 @@ def is_restart_due(situation: Situation, record: Record | None) -> bool:
     """Whether another slot was chosen since the last start: by us, and not by the boot loader."""
     if situation.named == situation.running:
         return False
-    if situation.state is UpdateState.FAILED:  # rolled back
-        return True
+    if situation.state is UpdateState.FAILED:  # rolled back, now or, if that is noted, in an earlier boot
+        return record is None or record.outcome is Outcome.PENDING or record.boot == records.boot_id()
     return record is not None and record.outcome is Outcome.PENDING and record.boot == records.boot_id()
 
 

@@ -90,7 +90,8 @@ def roll_back(device: Device, bootloader: Bootloader, reason: str) -> bool:
             raise DeviceError("boot-state", "the update switched no slot: there is nothing to roll back to")
         _check_whole(device, idle, is_known=on_trial)
     if on_trial:
-        note(device, _pending(device, situation).ended(Outcome.ROLLED_BACK, reason))
+        ended = _pending(device, situation).ended(Outcome.ROLLED_BACK, reason)
+        note(device, replace(ended, boot=records.boot_id()))
     else:
         note(device, _turned(device, situation, idle, reason))
     bootloader.apply(step.changes)
@@ -109,9 +110,9 @@ def _fault(error: Exception) -> DeviceError:
 
 
 def _was_rolled_back(situation: Situation, record: Record | None) -> bool:
-    if situation.state is UpdateState.FAILED:
-        return True
-    return is_restart_due(situation, record) and record is not None and record.is_rollback
+    if not is_restart_due(situation, record):
+        return False
+    return situation.state is UpdateState.FAILED or (record is not None and record.is_rollback)
 
 
 def _check_whole(device: Device, slot: Slot, *, is_known: bool) -> None:

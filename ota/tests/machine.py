@@ -49,11 +49,12 @@ class Machine:
         self.lines |= lines
         self._begin(self.running)
 
-    def start(self, *, stores: bool = True) -> str:
+    def start(self, *, stores: bool = True, loads: bool = True) -> str:
         """Switch it on; returns the slot that the boot loader starts.
 
         Args:
             stores: whether the boot loader can write the environment.
+            loads: whether there is a system in the named slot.
         """
         environment = open_environment("file", self.world.environment)
         slot = next(slot for slot in self.board.slots if slot.name == self.running)
@@ -67,6 +68,10 @@ class Machine:
         environment.apply(step.changes)
         named = state.read(environment, self.board, slot).named
         assert named and step.action is Action.START_NAMED
+        if not loads:
+            step = state.step(state.read(environment, self.board, slot), Event.NOT_LOADED)
+            assert step.action is Action.START_OTHER and not step.changes
+            named = self.board.other(named)
         self._begin(named.name)
         return self.running
 

@@ -72,6 +72,25 @@ def test_rolled_back_twice_is_rolled_back_once(trial: Machine) -> None:
     assert trial.start() == "a"
 
 
+def test_a_slot_rolled_back_to_that_holds_nothing_does_not_keep_updates_out(
+    trial: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial.ota("rollback", "--no-reboot")
+    assert trial.start(loads=False) == "b"  # the one that was left
+    trial.offer("2.1")
+    assert trial.ota("boot", "--no-reboot").status == 0
+    assert "the boot loader took the other slot" in caplog.text
+    assert trial.start() == "a"
+    assert trial.update()["version"] == "2.1"
+
+
+def test_nothing_is_installed_between_a_rollback_and_its_restart(trial: Machine) -> None:
+    trial.ota("rollback", "--no-reboot")
+    trial.offer("2.1")
+    assert trial.ota("boot", "--no-reboot").answer["installed"] is None
+    assert trial.start() == "a"
+
+
 def test_an_update_that_waits_for_its_restart_is_called_off(machine: Machine) -> None:
     machine.offer("2.0")
     machine.ota("boot", "--no-reboot")
