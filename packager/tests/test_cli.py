@@ -66,7 +66,7 @@ def test_results_go_to_stdout_and_nothing_else_does(
 
 
 def test_every_verb_runs_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in cli.Verb:
+    for verb in cli.COMMANDS:
         with pytest.raises(SystemExit) as end:
             cli.main([verb, "--help"])
         assert end.value.code == 0

@@ -1,0 +1,62 @@
+"""otapack build."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ota.errors import ConfigError
+from packager import build, keys, release
+from packager.commands import Answer
+
+HELP: Final = "Build a release: the package, what is to be published, and a report."
+
+MAX_TIME: Final = 253402300799  # 9999-12-31T23:59:59Z, the last that X.509 and CMS can state
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", type=Path, metavar="RELEASE.toml")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="made if absent")
+    parser.add_argument(
+        "--dev-keys", type=Path, metavar="DIR", help="sign with a key made in DIR, for a first try"
+    )
+
+
+def run(options: argparse.Namespace) -> Answer:
+    wanted = release.read(options.release)
+    if wanted.signer and options.dev_keys:
+        raise ConfigError(
+            "release-content",
+            f"{options.release} has [sign], and --dev-keys is given",
+            expected="one of the two",
+            found="both",
+        )
+    signer = keys.development(options.dev_keys) if options.dev_keys else wanted.signer
+    if signer is None:
+        raise ConfigError(
+            "release-content",
+            f"nobody signs {options.release}",
+            expected="[sign] with certificate and key",
+            hint="for a first try: --dev-keys DIR makes a key",
+        )
+    contents = build.build(wanted, signer, options.output, time=signing_time(os.environ))
+    return Answer(contents.to_json(), contents.lines())
+
+
+def signing_time(environment: Mapping[str, str]) -> int:
+    """SOURCE_DATE_EPOCH (reproducible-builds.org), or the time of day where it is not set."""
+    text = environment.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return int(time.time())
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_TIME):
+        raise ConfigError(
+            "config-value",
+            "SOURCE_DATE_EPOCH is wrong",
+            expected=f"seconds since 1970, at most {MAX_TIME}",
+            found=repr(text),
+        )
+    return int(text)
