@@ -1,7 +1,7 @@
 """The verbs of otapack: one module each, with its arguments and what it does.
 
-A verb is a module with the attributes of `Command`, and a row in `packager.cli`. What only one verb takes, its
-module imports when it runs, so that the others start at once.
+A verb is a module with the attributes of `Command`, and a row in `packager.cli`. What only one verb needs
+is imported when it runs, so that the others start at once.
 """
 
 from __future__ import annotations
