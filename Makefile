@@ -11,7 +11,7 @@ RUN := PATH="$(CURDIR)/build/venv/bin:$(CURDIR)/build/tools/bin:$$PATH"
 SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-compat test-boards board bench lint format setup tools clean
+.PHONY: help demo test test-faults test-compat test-build test-boards board bench lint format setup tools clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,7 +22,7 @@ demo: setup ## build an update of a small Debian and install it, step by step
 	@$(RUN) python bench/demo.py
 
 test: setup tools ## run the tests; ARGS="-k word" for some
-	@$(RUN) pytest -n auto -m "not faults and not compat and not boards" $(ARGS)
+	@$(RUN) pytest -n auto -m "not faults and not compat and not build and not boards" $(ARGS)
 
 test-faults: setup tools ## kill updates at random moments; prints how many, and what went wrong
 	@$(RUN) pytest -q -m faults $(ARGS)
@@ -30,6 +30,9 @@ test-faults: setup tools ## kill updates at random moments; prints how many, and
 test-compat: setup tools ## run packages through stock SWUpdate and ours; writes the tables in docs/
 	@$(RUN) pytest -n auto -m compat $(ARGS)
 	@$(RUN) python docs/tables.py
+
+test-build: setup tools ## build, price and publish releases of real images; with a browser and an object store
+	@$(RUN) pytest -n auto -m build $(ARGS)
 
 test-boards: setup ## boot emulated boards with an eMMC and update them; makes all that they need
 	@$(RUN) pytest -n 2 --maxschedchunk 1 -m boards $(ARGS)
