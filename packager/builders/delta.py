@@ -16,11 +16,10 @@ from ota.formats import zchunk
 from ota.formats.selection import Entry
 from ota.interfaces import Reader
 from ota.io.readers import read_full
-from ota.native import zck
 from ota.settings import Table
-from packager import inputs
+from packager import inputs, zck
 from packager.builders import result
-from packager.interfaces import Artifact, Companions, Figures, Image, Measured, Workspace
+from packager.interfaces import Artifact, Companions, Figures, Image, Workspace
 
 MAX_URL: Final = 2048  # bytes; stock SWUpdate has 32 KiB for URL and ranges of a request together
 
@@ -32,11 +31,12 @@ class Options:
     """Of an image of this type."""
 
     url: str  # of the folder where the .zck will lie, with a slash at its end
+    level: int  # of zck.LEVELS
 
 
 def read(table: Table) -> Options:
-    """`url`."""
-    url = table.text("url")
+    """`url` and `level`."""
+    url, level = table.text("url"), table.integer("level", zck.LEVEL)
     if not _is_folder(url):
         raise ConfigError(
             "config-value",
@@ -45,7 +45,14 @@ def read(table: Table) -> Options:
             found=repr(url),
             hint="it is the address under which devices will reach the folder publish/",
         )
-    return Options(url.rstrip("/") + "/")
+    if level not in zck.LEVELS:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: level of an image is wrong",
+            expected=f"{zck.LEVELS[0]} to {zck.LEVELS[-1]}, as zstd's",
+            found=level,
+        )
+    return Options(url.rstrip("/") + "/", level)
 
 
 def build(image: Image, workspace: Workspace) -> Artifact:
@@ -53,16 +60,13 @@ def build(image: Image, workspace: Workspace) -> Artifact:
     options: Options = image.options
     published = workspace.zck(image)
     header = workspace.members / f"{image.name}.zck-header"
-    with image.file.open("rb") as source, published.open("wb+") as output, _spooling_in(workspace.members):
-        measured = Measured(source)
-        size = zck.write(measured, output.fileno())
-        output.seek(0)
-        header.write_bytes(read_full(output, size))
+    written = zck.write(image.file, published, level=options.level)
+    header.write_bytes(written.header.data)
     about = {
         "url": options.url + published.name,
         "chain": "raw",
         "zckloglevel": "error",
-        **result.properties(measured),
+        **result.properties(written),
     }
     return Artifact(header.name, header, lambda other: {**about, "source": other.device})
 
@@ -145,17 +149,3 @@ def _naming(path: Path) -> Iterator[None]:
         raise type(error)(
             error.code, f"{path.name}: {error.what}", expected=error.expected, found=error.found
         ) from error
-
-
-@contextmanager
-def _spooling_in(folder: Path) -> Iterator[None]:
-    """libzck spools all chunks in $TMPDIR; /tmp often is memory, and a .zck can be gigabytes."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from ota.errors import UpdateError
 from ota.formats.selection import Entry
 from packager.interfaces import Figures, Measured
+from packager.zck import Written
 
 
-def properties(image: Measured) -> dict[str, str | list[str]]:
+def properties(image: Measured | Written) -> dict[str, str | list[str]]:
     """Of an image that was read to its end."""
     return {"image-sha256": image.sha256, "image-size": str(image.size)}
 
