@@ -1,7 +1,7 @@
 """The catalogue: what is kept of each release, so that later ones know what devices hold.
 
-In a folder or bucket (`packager.store`) of its own: PRODUCT/VERSION.json is a release's record (`packager.record`
-says what stands in it), and PRODUCT/VERSION/ has the zchunk headers that it names.
+In a folder or bucket (`packager.store`) of its own: PRODUCT/VERSION.json is a release's record
+(`packager.record` says what stands in it), and PRODUCT/VERSION/ has the zchunk headers that it names.
 """
 
 from __future__ import annotations

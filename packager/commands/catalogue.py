@@ -20,7 +20,10 @@ HELP: Final = "List the releases that a catalogue knows, add one, or forget old 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
-    place = argparse.ArgumentParser(add_help=False)
+    # What all verbs take may follow the deed too; SUPPRESS, or what was said before it would be forgotten.
+    place = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for flags in (("--json",), ("-q", "--quiet")):
+        place.add_argument(*flags, action="store_true", help=argparse.SUPPRESS)
     place.add_argument("catalogue", metavar="CATALOGUE", help="a folder, or s3://BUCKET/PREFIX")
     listing = deeds.add_parser("list", parents=[place], help="print what it knows")
     listing.add_argument("product", metavar="PRODUCT", nargs="?", help="default: all")

@@ -1,8 +1,8 @@
 """Sending a large object to S3 in parts, several at once; an attempt that was cut is taken up again.
 
 Nothing is noted here: the store itself knows the uploads that did not end, and the parts it got of each
-(ListMultipartUploads, ListParts). A part that has the right size and md5 is not sent again. Nobody sees any of
-it until all parts are there and the store is told to put them together.
+(ListMultipartUploads, ListParts). A part that has the right size and md5 is not sent again. Nobody sees
+any of it until all parts are there and the store is told to put them together.
 """
 
 from __future__ import annotations
