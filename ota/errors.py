@@ -161,6 +161,8 @@ class ConfigError(OtaError):
         "tool-missing": "an outside program that is needed is not installed",
         "release-content": "the release cannot be built as described",
         "output-unwritable": "the folder for the results cannot be written, or is full",
+        "image-unreadable": "the file system of an image is damaged or was not taken off",
+        "filesystem-unknown": "an image's file system, or a feature of it, is not known here",
     }
 
 
