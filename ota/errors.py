@@ -160,6 +160,10 @@ class ConfigError(OtaError):
         "file-missing": "a file that was named does not exist or cannot be read",
         "tool-missing": "an outside program that is needed is not installed",
         "release-content": "the release cannot be built as described",
+        "hook-failed": "a program that the release file names failed",
+        "budget-exceeded": "an update would cost devices more than the release's budget",
+        "base-product": "an earlier release that was named is of another product",
+        "release-exists": "the catalogue has this version with other content",
         "output-unwritable": "the folder for the results cannot be written, or is full",
     }
 
