@@ -165,6 +165,8 @@ class ConfigError(OtaError):
         "base-product": "an earlier release that was named is of another product",
         "release-exists": "the catalogue has this version with other content",
         "output-unwritable": "the folder for the results cannot be written, or is full",
+        "image-unreadable": "the file system of an image is damaged or was not taken off",
+        "filesystem-unknown": "an image's file system, or a feature of it, is not known here",
     }
 
 
