@@ -146,6 +146,8 @@ class NetworkError(OtaError):
         "server-content": "the server holds another file than the update describes",
         "url-refresh": "the command that makes fresh URLs failed",
         "transfer": "the transfer broke off and retries are used up",
+        "store-refused": "the object store refused what was asked of it",
+        "store-content": "a store does not hold what was sent to it",
     }
 
 
@@ -163,7 +165,9 @@ class ConfigError(OtaError):
         "hook-failed": "a program that the release file names failed",
         "budget-exceeded": "an update would cost devices more than the release's budget",
         "base-product": "an earlier release that was named is of another product",
-        "release-exists": "the catalogue has this version with other content",
+        "release-exists": "another release has this product and version already",
+        "published-differs": "another file is published under this name already",
+        "catalogue-record": "a record of the catalogue is damaged or not understood",
         "output-unwritable": "the folder for the results cannot be written, or is full",
         "image-unreadable": "the file system of an image is damaged or was not taken off",
         "filesystem-unknown": "an image's file system, or a feature of it, is not known here",
