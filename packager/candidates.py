@@ -1,7 +1,7 @@
 """Every method for every base of an image, built and measured for real.
 
-zchunk costs what a device's own plan says. An rdiff delta is made from each base whose image is at hand, the
-full image is compressed once; both are files for the server, left in publish/ where they turn out to be chosen.
+zchunk costs what a device's own plan says. An rdiff delta is made from each base whose image is at hand, and
+the full image is compressed once: files for the server, left in publish/ where they turn out to be chosen.
 Bases of the same content share a delta. Decoded bases lie in the workspace meanwhile.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +78,9 @@ def make(image: Image, settings: Settings, delta: Delta, bases: Bases, workspace
     """
     name, whole = image.name, price.zchunk(delta.header, None)
     found = [Candidate(name, None, whole)]
-    found += [Candidate(name, base.version, price.zchunk(delta.header, base.manifest)) for base in bases.found]
+    found += [
+        Candidate(name, base.version, price.zchunk(delta.header, base.manifest)) for base in bases.found
+    ]
     found += [Candidate(name, refusal.version, whole, refusal.reason) for refusal in bases.refused]
     with ThreadPoolExecutor(workspace.threads) as pool:
         work = _Work(image, settings, delta, workspace)
@@ -91,20 +92,14 @@ def make(image: Image, settings: Settings, delta: Delta, bases: Bases, workspace
         deltas = {file: pool.submit(work.rdiff, version, file) for file, version in names.items()}
         for base, file in zip(wanted, at_hand, strict=True):
             found.append(deltas[file].result().candidate(name, base.version))
-        for version in (None, *bases.versions) if full else ():
-            found.append(full.result().candidate(name, version))
+        if full:
+            found += [full.result().candidate(name, version) for version in (None, *bases.versions)]
     chosen = choice.choose(found, workspace.limits)
     kept = {candidate.file for candidate in chosen if candidate.chosen}
     for path in {candidate.file for candidate in chosen if candidate.file} - kept:
         path.unlink()
     used = [file for file in deltas if deltas[file].result().path in kept]
     return replace(delta, candidates=chosen, bases=tuple(used))
-
-
-def published_files(candidates: Sequence[Candidate]) -> Iterator[Alternative]:
-    """What the entry says of published files: those that are chosen, each once."""
-    chosen = [candidate.alternative for candidate in candidates if candidate.chosen]
-    return (alternative for alternative in dict.fromkeys(chosen) if alternative)
 
 
 @dataclass(frozen=True, slots=True)

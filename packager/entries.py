@@ -63,6 +63,11 @@ class Item:
         """Of its type."""
         return TYPES[self.type]
 
+    @property
+    def is_delta(self) -> bool:
+        """Whether it is delivered as a delta from whatever devices hold."""
+        return self.type == "delta"
+
     def entry(self, place: Place) -> Entry:
         """As a device will read it, without what the payload says."""
         return _entry(self.section, self.elements[place])
@@ -110,9 +115,7 @@ def _read(table: Table, key: str, boards: Sequence[Board], version: str) -> Item
         image=image,
         is_encrypted=image is not None and table.flag("encrypted", False),
         states_size=image is not None and key != "partition" and table.flag("size", False),
-        elements={
-            place: _merge(row, slot, shared, own.get(slot.name, {})) for place, slot in slots.items()
-        },
+        elements={place: _merge(row, slot, shared, own.get(slot.name, {})) for place, slot in slots.items()},
     )
     table.done()
     for place, slot in slots.items():

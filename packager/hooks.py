@@ -1,8 +1,9 @@
 """Programs of the product that run before and after a build: `[hooks]` of a release file.
 
-They find in their environment OTAPACK_NAME, OTAPACK_VERSION, OTAPACK_RELEASE (the release file), OTAPACK_FOLDER
-(where the output will appear) and, afterwards, OTAPACK_STAGE (where the finished output lies until then) and
-OTAPACK_PACKAGE (the package in there). They start in the release file's folder. What they print goes to stderr.
+In their environment they find OTAPACK_NAME, OTAPACK_VERSION, OTAPACK_RELEASE (the release file) and
+OTAPACK_FOLDER (where the output will appear); afterwards also OTAPACK_STAGE (where the finished output lies
+until then) and OTAPACK_PACKAGE (the package in there). They start in the release file's folder, and what they
+print goes to stderr.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def run(commands: Sequence[Command], folder: Path, variables: Mapping[str, str |
     for command in commands:
         try:
             # stdout is for the verb's own answer
-            status = subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr.fileno()).returncode
+            status = subprocess.run(
+                command, cwd=folder, env=environment, stdout=sys.stderr.fileno()
+            ).returncode
         except OSError as error:
             raise ConfigError(
                 "tool-missing", f"the hook {command[0]!r} cannot be started", found=error.strerror

@@ -62,7 +62,7 @@ class Bases:
     @property
     def versions(self) -> tuple[str, ...]:
         """Of all earlier releases that were asked for."""
-        return tuple(of.version for of in (*self.found, *self.refused))
+        return (*(base.version for base in self.found), *(refusal.version for refusal in self.refused))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Workspace:
     scratch: Path  # gone afterwards
     version: str  # of the release
     bases: Mapping[str, Bases] = field(default_factory=dict)  # by name of the image
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     threads: int = 1
 
     def published(self, image: Image, suffix: str) -> Path:

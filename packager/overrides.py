@@ -1,9 +1,9 @@
 """`--set KEY=VALUE`: values of a release file that are given, or replaced, on the command line.
 
-A key is written as TOML writes dotted keys, from the top of the file; an entry of a list of tables goes by its
-`name`, a base by its `version`: `version`, `image.rootfs.file`, `base."1.0.0".folder`. A value is TOML (`true`,
-`20`, `"20"`, `["zchunk"]`); what is not is taken as the string that it is: `2.1.0`, `build/v2.img`. The whole
-is then read as strictly as the file alone.
+A key is written as TOML writes dotted keys, from the top of the file; an entry of a list of tables goes by
+its `name`, a base by its `version`: `version`, `image.rootfs.file`, `base."1.0.0".folder`. A value is TOML
+(`true`, `20`, `"20"`, `["zchunk"]`); what is not is taken as the string that it is: `2.1.0`, `build/v2.img`.
+The whole is then read as strictly as the file alone.
 """
 
 from __future__ import annotations

@@ -48,5 +48,9 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OtaError as error:
         raise type(error)(
-            error.code, f"{path.name}: {error.what}", expected=error.expected, found=error.found, hint=error.hint
+            error.code,
+            f"{path.name}: {error.what}",
+            expected=error.expected,
+            found=error.found,
+            hint=error.hint,
         ) from error

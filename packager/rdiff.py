@@ -1,4 +1,4 @@
-"""An rdiff delta from an earlier image, as builders make it: written, compressed, and the blocks it counts in."""
+"""An rdiff delta from an earlier image, as builders write it."""
 
 from __future__ import annotations
 

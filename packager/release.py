@@ -54,10 +54,10 @@ class Release:
     vars: Mapping[str, str]
     switches: bool
     key: Key | None
-    commit: str | None = None
-    earlier: Earlier = Earlier()
-    limits: Limits = Limits()
-    hooks: Hooks = Hooks()
+    commit: str | None
+    earlier: Earlier
+    limits: Limits
+    hooks: Hooks
 
     @property
     def package(self) -> str:

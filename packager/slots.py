@@ -15,10 +15,9 @@ from packager.entries import Item, Place
 def sizes(name: str, folder: Path) -> dict[str, int]:
     """Bytes of each slot of a board that `ota.board.load` takes, as far as its file tells."""
     disk = boards.read(name, folder).table("disk")
-    partitions = ((table.text("name"), table.integer("size_mib", 0)) for table in disk.tables("partitions"))
-    return {
-        name.removeprefix("slot-"): size << 20 for name, size in partitions if name.startswith("slot-") and size
-    }
+    partitions = [(table.text("name"), table.integer("size_mib", 0)) for table in disk.tables("partitions")]
+    slots = {name.removeprefix("slot-"): mib for name, mib in partitions if name.startswith("slot-")}
+    return {slot: mib << 20 for slot, mib in slots.items() if mib}
 
 
 def check(board: Board, known: dict[str, int], items: Sequence[Item]) -> None:
