@@ -16,7 +16,7 @@ from typing import Final
 from ota.errors import ConfigError, DeviceError
 from ota.formats import zchunk
 from ota.io.target import Target
-from ota.sync.index import index
+from ota.sync import index as indexing
 from packager import catalogue, entries, published, store
 from packager.choice import Reason
 from packager.earlier import Named
@@ -25,7 +25,7 @@ from packager.interfaces import Base, Bases, Refusal
 from packager.record import Record
 from packager.release import Release
 
-__all__ = ["Base", "Bases", "Reason", "Refusal", "find", "target"]
+__all__ = ["Base", "Bases", "Reason", "Refusal", "find", "index", "target"]
 
 RECORD: Final = "record"  # in a build's output: what the catalogue is to get
 PUBLISH: Final = "publish"  # in a build's output: what a server is to have
@@ -61,6 +61,21 @@ def find(release: Release, *, time: int, threads: int = 1) -> dict[str, Bases]:
         )
         for name, of_image in found.items()
     }
+
+
+def index(version: str, image: str, path: Path) -> Base:
+    """An image that is at hand, read once and cut into chunks.
+
+    Raises:
+        ConfigError: "file-missing": it cannot be read.
+    """
+    _log.info("%s: reading %s, as version %s", image, path, version)
+    try:
+        with Target(path) as file:
+            manifest, sha256 = indexing.index(file, 0, file.size, lambda event: None)
+            return Base(version, image, file.size, sha256, manifest, path)
+    except DeviceError as error:  # a slot's errors: here it is the operator's file
+        raise ConfigError("file-missing", error.what, found=error.found) from error
 
 
 def target(release: Release, item: Item) -> str | None:
@@ -111,7 +126,7 @@ def _from_file(named: Named, images: Mapping[str, Path], record: Record | None, 
         header = published.manifest(path)
         base = Base(named.version, item.name, header.image_size, None, header, path)
     else:
-        base = _index(named.version, item.name, path)
+        base = index(named.version, item.name, path)
     known = record.images.get(item.name) if record else None
     if known and (known.size, known.sha256) != (base.size, base.sha256 or known.sha256):
         raise ConfigError(
@@ -121,16 +136,6 @@ def _from_file(named: Named, images: Mapping[str, Path], record: Record | None, 
             found=f"{base.size} bytes of sha256 {base.sha256}",
         )
     return base
-
-
-def _index(version: str, image: str, path: Path) -> Base:
-    _log.info("%s: reading %s, as version %s", image, path, version)
-    try:
-        with Target(path) as file:
-            manifest, sha256 = index(file, 0, file.size, lambda event: None)
-            return Base(version, image, file.size, sha256, manifest, path)
-    except DeviceError as error:  # a slot's errors: here it is the operator's file
-        raise ConfigError("file-missing", error.what, found=error.found) from error
 
 
 def _from_folder(release: Release, version: str, folder: Path, catalogued: Record | None) -> _Lookup:
@@ -159,14 +164,15 @@ def _from_folder(release: Release, version: str, folder: Path, catalogued: Recor
 
 def _from_catalogue(release: Release, record: Record) -> _Lookup:
     at = store.open(release.earlier.catalogue or "")
-    return partial(_from_record, release, record, partial(catalogue.manifest, at, record), None)
+    manifest = partial(catalogue.manifest, at, record)
+    return partial(_from_record, release, record, manifest, release.earlier.published)
 
 
 def _from_record(
     release: Release,
     record: Record,
     manifest: Callable[[str], bytes | None],
-    publish: Path | None,
+    published_in: Path | None,
     item: Item,
 ) -> Base | Refusal:
     known = record.images.get(item.name)
@@ -176,7 +182,7 @@ def _from_record(
     data = manifest(item.name)
     if data is None:
         return Refusal(record.version, Reason.MANIFEST)
-    zck = publish / known.zck if publish and known.zck else None
+    zck = published_in / known.zck if published_in and known.zck else None
     return Base(
         record.version,
         item.name,

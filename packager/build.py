@@ -62,7 +62,7 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
         package = stage / release.package
         _write(package, describe.describe(release, artifacts), artifacts, signer, time)
         costs = _costs(release, package, artifacts)
-        costs.check(release.limits)
+        _check_budget(release, costs)
         _log.info("reading %s back", release.package)
         base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
         contents = check.verify(package, signer.trust, Companions(workspace.publish, base_files, release.key))
@@ -122,11 +122,12 @@ def _build(item: Item, workspace: Workspace, key: Key | None) -> Artifact | None
 
 def _record(stage: Path, release: Release, artifacts: Sequence[Artifact | None], time: int) -> list[str]:
     """Write the record for the catalogue, which must not know this version with other content."""
-    record = recording.record(release, artifacts, time=time)
+    manifests = recording.manifests(release, artifacts)
+    record = recording.record(release, artifacts, manifests, time=time)
     if release.earlier.catalogue:
         catalogue.check(store.open(release.earlier.catalogue), record)
     folder = Folder(str(stage / bases.RECORD))
-    catalogue.add(folder, record, recording.manifests(release, artifacts))
+    catalogue.add(folder, record, manifests)
     return [f"{bases.RECORD}/{name}" for name in folder.names()]
 
 
@@ -142,13 +143,18 @@ def _write(
 
 def _costs(release: Release, package: Path, artifacts: Sequence[Artifact | None]) -> Costs:
     deltas = [artifact.delta for artifact in artifacts if artifact and artifact.delta]
-    costs = Costs(
+    return Costs(
         release.name,
         release.version,
         package.stat().st_size,
         {delta.candidates[0].image: delta.size for delta in deltas},
         tuple(candidate for delta in deltas for candidate in delta.candidates),
     )
+
+
+def _check_budget(release: Release, costs: Costs) -> None:
+    refusal = costs.refusal(release.limits)
     for line in costs.lines():
-        _log.info("%s", line)
-    return costs
+        _log.log(logging.WARNING if refusal else logging.INFO, "%s", line)
+    if refusal:
+        raise refusal

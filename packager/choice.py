@@ -43,7 +43,7 @@ class Candidate:
 
 
 def choose(candidates: Sequence[Candidate], limits: Limits) -> tuple[Candidate, ...]:
-    """The same candidates of one image in their order, one chosen for each base.
+    """The candidates of one image, one chosen for each base: base by base in the order in which they come.
 
     Raises:
         ConfigError: release-content: no method at all fits the devices.
@@ -58,16 +58,20 @@ def choose(candidates: Sequence[Candidate], limits: Limits) -> tuple[Candidate, 
         )
     whole = min(blank, key=_order)
     looked_at = [replace(found, refused=_refusal(found, limits, whole)) for found in candidates]
-    chosen = dict(_choices(looked_at))
-    return tuple(replace(found, chosen=chosen[found.base] is found) for found in looked_at)
+    bases = dict.fromkeys(found.base for found in candidates)
+    return tuple(
+        found
+        for base in bases
+        for found in _chosen([candidate for candidate in looked_at if candidate.base == base])
+    )
 
 
-def _choices(candidates: Sequence[Candidate]) -> Iterator[tuple[str | None, Candidate]]:
-    for base in dict.fromkeys(found.base for found in candidates):
-        of_base = [found for found in candidates if found.base == base]
-        fitting = [found for found in of_base if found.refused is None]
-        # Without a delta, devices do what those do that hold nothing.
-        yield base, min(fitting or of_base, key=lambda found: _order(found.price))
+def _chosen(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Those of one base."""
+    fitting = [found for found in candidates if found.refused is None]
+    # Without a delta, devices do what those do that hold nothing.
+    best = min(fitting or candidates, key=lambda found: _order(found.price))
+    return (replace(found, chosen=found is best) for found in candidates)
 
 
 def _refusal(found: Candidate, limits: Limits, whole: Price) -> Reason | None:

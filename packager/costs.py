@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ota.errors import ConfigError
-from packager.choice import Candidate
+from packager.choice import Candidate, Reason
 from packager.limits import Limits
 from packager.price import Link
 
@@ -46,8 +46,12 @@ class Costs:
             yield "  ".join(words).rstrip()
 
     def downloads(self) -> dict[str, int]:
-        """Bytes for devices with each base: the package, and what is chosen for every image."""
-        bases = dict.fromkeys(found.base for found in self.candidates if found.base)
+        """Bytes for devices with each base: the package, and what is chosen for every image.
+
+        Bases that are too old are left out: by the rules, nobody is to have them.
+        """
+        served = [found for found in self.candidates if found.base and found.refused is not Reason.OLD]
+        bases = dict.fromkeys(found.base for found in served if found.base)
         chosen = [found for found in self.candidates if found.chosen]
         return {
             base: self.package_bytes
@@ -55,26 +59,19 @@ class Costs:
             for base in bases
         }
 
-    def check(self, limits: Limits) -> None:
-        """Keep the budget.
-
-        Raises:
-            ConfigError: budget-exceeded.
-        """
-        over = {
-            base: size
-            for base, size in self.downloads().items()
-            if limits.max_bytes is not None and size > limits.max_bytes
-        }
-        if over:
-            told = ", ".join(f"{size} bytes from {base}" for base, size in over.items())
-            raise ConfigError(
-                "budget-exceeded",
-                f"{self.product} {self.version}",
-                expected=f"at most {limits.max_bytes} bytes from each base",
-                found=told,
-                hint="otapack lint and diff tell what makes it large; [budget] max-bytes is the limit",
-            )
+    def refusal(self, limits: Limits) -> ConfigError | None:
+        """That the budget is exceeded: "budget-exceeded"."""
+        limit = limits.max_bytes
+        over = {base: size for base, size in self.downloads().items() if limit is not None and size > limit}
+        if not over:
+            return None
+        return ConfigError(
+            "budget-exceeded",
+            f"{self.product} {self.version} costs devices more than [budget] allows",
+            expected=f"at most {limit} bytes from each base",
+            found=", ".join(f"{size} bytes from {base}" for base, size in over.items()),
+            hint="otapack lint and otapack diff name what makes the update large",
+        )
 
     def _row(self, found: Candidate, link: Link | None) -> dict[str, object]:
         price = found.price

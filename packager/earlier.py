@@ -25,6 +25,7 @@ class Earlier:
     """What there is to find bases by."""
 
     catalogue: str | None = None  # a folder, or s3://BUCKET/PREFIX
+    published: Path | None = None  # where the .zck of the catalogue's releases lie
     keep: int | None = None  # of the catalogue's releases, the newest so many
     max_age_days: int | None = None  # of the catalogue's releases, no older ones
     named: tuple[Named, ...] = ()
@@ -42,13 +43,17 @@ def read(table: Table, version: str) -> Earlier:
         ConfigError: config-key, config-value, file-missing or release-content.
     """
     rules = table.table("bases")
-    catalogue = rules.optional_text("catalogue")
+    catalogue, published = rules.optional_text("catalogue"), rules.optional_file("published")
     if catalogue and "://" not in catalogue:
         catalogue = str(table.path.parent / catalogue)
     keep, days = (_count(rules, key) for key in ("keep", "max-age-days"))
     rules.done()
-    if catalogue is None and (keep or days):
-        raise ConfigError("config-key", f"{table.path}: [bases] keep and max-age-days are of a catalogue")
+    if catalogue is None and (keep or days or published):
+        raise ConfigError(
+            "config-key", f"{table.path}: [bases]: keep, max-age-days and published are of a catalogue"
+        )
+    if published and not published.is_dir():
+        raise ConfigError("file-missing", f"{table.path}: [bases] published: there is no folder {published}")
     named = tuple(map(_named, table.tables("base")))
     versions = [version, *(base.version for base in named)]
     for name in versions:
@@ -61,7 +66,7 @@ def read(table: Table, version: str) -> Earlier:
                 f"{table.path}: where is base {base.version!r}?",
                 expected="'folder' or 'images' in [[base]], or 'catalogue' in [bases]",
             )
-    return Earlier(catalogue, keep, days, named)
+    return Earlier(catalogue, published, keep, days, named)
 
 
 def _count(table: Table, key: str) -> int | None:

@@ -51,6 +51,7 @@ class Item:
     image: Image | None  # None: there is no payload
     is_encrypted: bool
     states_size: bool  # how long the artifact is
+    sbom: Path | None  # SPDX or CycloneDX, where the image itself does not tell what is in it
     elements: Mapping[Place, Element]  # of the slot that is written; without what the payload says
 
     @property
@@ -114,6 +115,7 @@ def _read(table: Table, key: str, boards: Sequence[Board], version: str) -> Item
         type=kind,
         image=image,
         is_encrypted=image is not None and table.flag("encrypted", False),
+        sbom=inputs.optional_file(table, "sbom") if image and key == "image" else None,
         states_size=image is not None and key != "partition" and table.flag("size", False),
         elements={place: _merge(row, slot, shared, own.get(slot.name, {})) for place, slot in slots.items()},
     )

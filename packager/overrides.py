@@ -62,7 +62,8 @@ def _value(text: str, whole: str) -> object:
 def _set(table: dict[str, object], path: list[str], value: object, text: str) -> None:
     key, *rest = path
     if not rest:
-        table[key] = value
+        # Version 4 is as good as "4", where a string stood.
+        table[key] = str(value) if type(value) is int and isinstance(table.get(key), str) else value
         return
     below = table.setdefault(key, {})
     if isinstance(below, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from packager import bases, tools
 from packager.entries import Item
@@ -12,12 +12,15 @@ from packager.record import Image, Manifest, Published, Record
 from packager.release import Release
 
 
-def record(release: Release, artifacts: Sequence[Artifact | None], *, time: int) -> Record:
+def record(
+    release: Release, artifacts: Sequence[Artifact | None], manifests: Mapping[str, bytes], *, time: int
+) -> Record:
     """What the catalogue is to know of a release.
 
     Args:
         release: what was built.
         artifacts: of its entries.
+        manifests: as below.
         time: seconds since 1970.
     """
     return Record(
@@ -25,16 +28,24 @@ def record(release: Release, artifacts: Sequence[Artifact | None], *, time: int)
         version=release.version,
         boards=tuple(board.name for board in release.boards),
         when=time,
-        images={item.name: _image(release, item, artifact) for item, artifact in _images(release, artifacts)},
+        images={
+            item.name: _image(release, item, artifact, manifests.get(item.name))
+            for item, artifact in _images(release, artifacts)
+        },
         commit=release.commit,
         tools=tools.versions(),
     )
 
 
 def manifests(release: Release, artifacts: Sequence[Artifact | None]) -> dict[str, bytes]:
-    """The zchunk headers that a record names, by image."""
-    images = _images(release, artifacts)
-    return {item.name: artifact.delta.header.data for item, artifact in images if artifact.delta}
+    """The zchunk headers of all images that later ones can be deltas from, by image."""
+    found = {}
+    for item, artifact in _images(release, artifacts):
+        if artifact.delta:
+            found[item.name] = artifact.delta.header.data
+        elif item.image and item.row.is_for_slots:
+            found[item.name] = bases.index(release.version, item.name, item.image.file).manifest.data
+    return found
 
 
 def _images(release: Release, artifacts: Sequence[Artifact | None]) -> Iterator[tuple[Item, Artifact]]:
@@ -43,20 +54,20 @@ def _images(release: Release, artifacts: Sequence[Artifact | None]) -> Iterator[
             yield item, artifact
 
 
-def _image(release: Release, item: Item, artifact: Artifact) -> Image:
+def _image(release: Release, item: Item, artifact: Artifact, manifest: bytes | None) -> Image:
     delta = artifact.delta
     said = artifact.properties(release.boards[0].slots[0])
     return Image(
         size=int(str(said["image-size"])),
         sha256=str(said["image-sha256"]),
         target=bases.target(release, item),
-        manifest=_manifest(item, delta) if delta else None,
+        manifest=_manifest(item, manifest) if manifest else None,
         published=tuple(_published(delta)) if delta else (),
     )
 
 
-def _manifest(item: Item, delta: Delta) -> Manifest:
-    return Manifest(f"{item.name}.zck-header", hashlib.sha256(delta.header.data).hexdigest())
+def _manifest(item: Item, data: bytes) -> Manifest:
+    return Manifest(f"{item.name}.zck-header", hashlib.sha256(data).hexdigest())
 
 
 def _published(delta: Delta) -> Iterator[Published]:
