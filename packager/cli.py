@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, inspect, verify
+from packager.commands import Command, bootscript, build, catalogue, inspect, publish, verify
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
     "inspect": inspect,
     "verify": verify,
     "bootscript": bootscript,
+    "publish": publish,
+    "catalogue": catalogue,
 }
 """A verb, and the module that does it."""
 
