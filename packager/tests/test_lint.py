@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import pytest
 
@@ -54,6 +57,7 @@ def check_cost(caused: Path, clean: Path, base: Path, code: str) -> Finding:
     finding = only(answer.findings, code)
     measured = fetched(caused, base) - fetched(clean, base)
     assert finding.cost_bytes is not None and measured > 0
+    print(code, measured, finding.cost_bytes)
     assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
     assert lint(clean, base).findings == ()
     return finding
@@ -135,3 +139,39 @@ def test_a_journal_that_was_written(ext4: Mapping[str, Path], tmp_path: Path) ->
     measured = fetched(caused, base) - fetched(clean, base)
     assert only(lint(clean, base).findings, "ext4-journal").cost_bytes == 0
     assert only(lint(caused, base).findings, "ext4-journal").cost_bytes == pytest.approx(measured, rel=0.1)
+
+
+def test_gzip_files_with_times(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    def made(tree: Tree, name: str, mtime: int, of: str = "") -> Path:
+        packed = {
+            path + ".gz" if at % 3 == 0 else path: rootfs.gzipped(data, mtime, of) if at % 3 == 0 else data
+            for at, (path, data) in enumerate(sorted(tree.items()))
+        }
+        return rootfs.ext4(rootfs.write_tar(packed, tmp_path / f"{name}.tar"), tmp_path / f"{name}.ext4")
+
+    base, clean = made(trees[0], "old", 0), made(trees[1], "new", 0)
+    finding = check_cost(made(trees[1], "timed", LATER), clean, base, "gzip-time")
+    assert len(finding.paths) == (len(trees[1]) + 2) // 3
+    check_cost(made(trees[1], "named", LATER, "/tmp/build.9231/changelog"), clean, base, "gzip-time")
+
+
+def test_byte_code_that_is_valid_by_time(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    def made(tree: Tree, name: str, mode: PycInvalidationMode, mtime: int) -> Path:
+        folder = tmp_path / name
+        for path, data in tree.items():
+            source = folder / f"{path}.py"
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(f"data = {data[:2500]!r}")
+            os.utime(source, (mtime, mtime))
+            py_compile.compile(str(source), str(folder / f"{path}.pyc"), path, invalidation_mode=mode)
+        code = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.pyc")}
+        return rootfs.ext4(rootfs.write_tar(code, tmp_path / f"{name}.tar"), tmp_path / f"{name}.ext4")
+
+    by_time, by_hash = PycInvalidationMode.TIMESTAMP, PycInvalidationMode.UNCHECKED_HASH
+    base = made(trees[0], "old", by_time, EPOCH)
+    measured = fetched(caused := made(trees[1], "caused", by_time, LATER), base)
+    measured -= fetched(made(trees[1], "new", by_time, EPOCH), base)
+    finding = only(lint(caused, base).findings, "pyc-time")
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1) and len(finding.paths) == len(trees[1])
+    hashed = [made(tree, f"hash{at}", by_hash, EPOCH + at) for at, tree in enumerate(trees)]
+    assert lint(hashed[1], hashed[0]).findings == ()
