@@ -26,6 +26,11 @@ class Table:
         self._name = name
         self._known: list[str] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it that was not taken."""
+        return not self._values
+
     def text(self, key: str, default: str | None = None) -> str:
         return self._required(key, str, "a string", default)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, inspect, lint, verify
+from packager.commands import Command, bootscript, build, catalogue, inspect, lint, publish, verify
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
@@ -18,6 +18,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "verify": verify,
     "lint": lint,
     "bootscript": bootscript,
+    "publish": publish,
+    "catalogue": catalogue,
 }
 """A verb, and the module that does it."""
 

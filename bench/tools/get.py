@@ -64,7 +64,7 @@ ALL = (
     Tool("mksquashfs", "4.5+", STABLE, "usr/bin/mksquashfs", ("squashfs-tools",)),
     Tool("unsquashfs", "4.5+", STABLE, "usr/bin/unsquashfs", ("squashfs-tools",)),
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
-    Tool("fsck.erofs", "1.5+", STABLE, "usr/bin/fsck.erofs", ("erofs-utils",)),
+    Tool("dump.erofs", "1.4+", STABLE, "usr/bin/dump.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     # From 0.3.4 on they know namespaces.
