@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, catalogue, inspect, publish, verify
+from packager.commands import Command, bootscript, build, catalogue, inspect, lint, publish, verify
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
     "inspect": inspect,
     "verify": verify,
+    "lint": lint,
     "bootscript": bootscript,
     "publish": publish,
     "catalogue": catalogue,
