@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ota.board import Board, Slot
 from ota.config import Config
@@ -15,16 +15,13 @@ from ota.io.network import Network
 from ota.io.servers import Servers
 from ota.io.target import Target, is_mounted, same_file
 from ota.native.memory import resident
+from ota.sync.footprint import BUFFERS, NETWORKING
 from ota.sync.manifests import Manifests
 
 # What a look at the device does not need is loaded when it is.
 if TYPE_CHECKING:
     from ota.io.http import HttpSource
     from ota.sync.stream import Image
-
-# Bytes of memory.
-BUFFERS: Final = 4 << 20  # what a target writes behind, and a seed's block
-NETWORKING: Final = 11 << 20  # requests and TLS, which are loaded when something is fetched
 
 
 @dataclass(frozen=True, slots=True)

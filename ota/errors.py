@@ -162,6 +162,8 @@ class ConfigError(OtaError):
         "release-content": "the release cannot be built as described",
         "sbom-format": "a list of packages cannot be read",
         "output-unwritable": "the folder for the results cannot be written, or is full",
+        "image-unreadable": "the file system of an image is damaged or was not taken off",
+        "filesystem-unknown": "an image's file system, or a feature of it, is not known here",
     }
 
 

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ota.device import BUFFERS, NETWORKING, Device, Place
+from ota.device import Device, Place
 from ota.errors import DeviceError
 from ota.formats.zchunk import Header
 from ota.interfaces import Cost
 from ota.io.http import HttpSource
 from ota.io.target import Target, same_file
 from ota.job import Job, Span
-from ota.sync import execute, survey
+from ota.sync import execute, footprint, survey
 from ota.sync import plan as planning
 from ota.sync.index import index
 from ota.sync.plan import Action, Plan
@@ -73,14 +73,12 @@ def _planned(device: Device, place: Place, content: Content, held: _Held, source
     web = device.source(content.url, content.header.file_size) if content.url else None
     sync = execute.Sync(plan, web, device.progress)
     work = _Work(device, place, content, held, [path for path, _ in seeds], web, sync)
-    networking = NETWORKING if plan.numbers(Action.FETCH) else 0
-    memory = plan.memory + BUFFERS + networking
     return Job(
         _foresee(plan, web),
         work.check,
         work.run,
         close=work.close,
-        memory=memory,
+        memory=footprint.planned(plan),
         writes=(Span(place.path, 0, content.header.image_size),),
     )
 

@@ -174,10 +174,10 @@ class HttpSource:
 
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
-        joined = merge(ranges, _PART)
         if self._ability is Ability.SINGLE:
+            joined = merge(ranges, _PART)
             return batches(merge(joined, self._hole(joined)), 1, self._request)
-        return batches(joined, MAX_RANGES, self._request)
+        return divide(ranges, self._request)
 
     def _hole(self, ranges: Sequence[Range]) -> int:
         """Bytes that are cheaper than another single-range request: none, but for many on a long fast line.
@@ -292,6 +292,16 @@ class HttpSource:
 
             self._session = Session(self._network)
         return self._session
+
+
+def divide(ranges: Iterable[Range], request: int = REQUEST) -> Iterator[list[Range]]:
+    """What each request asks for of a server that answers several ranges at once.
+
+    Args:
+        ranges: ascending and disjoint; holes that cost less than another part are asked for too.
+        request: bytes that one request asks for, at most.
+    """
+    return batches(merge(ranges, _PART), MAX_RANGES, request)
 
 
 def open_file(url: str, network: Network, servers: Servers) -> Reader:
