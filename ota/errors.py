@@ -160,6 +160,7 @@ class ConfigError(OtaError):
         "file-missing": "a file that was named does not exist or cannot be read",
         "tool-missing": "an outside program that is needed is not installed",
         "release-content": "the release cannot be built as described",
+        "report-format": "what a build reports is not as it must be",
         "sbom-format": "a list of packages cannot be read",
         "output-unwritable": "the folder for the results cannot be written, or is full",
         "image-unreadable": "the file system of an image is damaged or was not taken off",

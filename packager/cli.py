@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, inspect, verify
+from packager.commands import Command, bootscript, build, inspect, report, verify
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
     "inspect": inspect,
     "verify": verify,
+    "report": report,
     "bootscript": bootscript,
 }
 """A verb, and the module that does it."""
