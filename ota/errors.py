@@ -169,6 +169,8 @@ class ConfigError(OtaError):
         "release-exists": "another release has this product and version already",
         "published-differs": "another file is published under this name already",
         "catalogue-record": "a record of the catalogue is damaged or not understood",
+        "report-format": "what a build reports is not as it must be",
+        "sbom-format": "a list of packages cannot be read",
         "output-unwritable": "the folder for the results cannot be written, or is full",
         "image-unreadable": "the file system of an image is damaged or was not taken off",
         "filesystem-unknown": "an image's file system, or a feature of it, is not known here",
