@@ -11,13 +11,21 @@ OTAKIT_VERSION ?= "${@d.getVar('DISTRO_VERSION').replace('+', '-')}"
 OTAKIT_IMAGE ?= "rootfs"
 OTAKIT_FSTYPE ?= "ext4"
 OTAKIT_TYPE ?= "delta"
+OTAKIT_METHODS ?= ""
+OTAKIT_BASES ?= ""
+
+# What the signature states as its time; an image's SOURCE_DATE_EPOCH is a constant of openembedded-core, in 2011.
+OTAKIT_TIME ?= "${@d.getVar('REPRODUCIBLE_TIMESTAMP_ROOTFS') or d.getVar('SOURCE_DATE_EPOCH')}"
 
 # Not IMAGE_NAME: when only this task runs again, the image is an earlier run's.
-OTAKIT_IMAGE_FILE = "${IMGDEPLOYDIR}/${IMAGE_LINK_NAME}.${OTAKIT_FSTYPE}"
+OTAKIT_IMAGE_FILE ?= "${IMGDEPLOYDIR}/${IMAGE_LINK_NAME}.${OTAKIT_FSTYPE}"
 OTAKIT_WORKDIR = "${WORKDIR}/otakit"
 
 IMAGE_TYPEDEP:otakit = "${OTAKIT_FSTYPE}"
-IMAGE_CMD:otakit = "otapack build ${OTAKIT_WORKDIR}/release.toml -o ${IMGDEPLOYDIR}/${IMAGE_NAME}.otakit"
+IMAGE_CMD:otakit = "\
+    SOURCE_DATE_EPOCH=${OTAKIT_TIME} \
+    otapack build ${OTAKIT_WORKDIR}/release.toml -o ${IMGDEPLOYDIR}/${IMAGE_NAME}.otakit \
+"
 
 do_image_otakit[depends] += "otakit-native:do_populate_sysroot"
 do_image_otakit[cleandirs] += "${OTAKIT_WORKDIR}"

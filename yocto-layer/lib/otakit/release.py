@@ -25,6 +25,8 @@ VARIABLES = (
     "OTAKIT_FSTYPE",
     "OTAKIT_TYPE",
     "OTAKIT_URL",
+    "OTAKIT_METHODS",
+    "OTAKIT_BASES",
     "OTAKIT_MORE",
 )
 
@@ -63,16 +65,18 @@ def render(get: Get, more: str = "") -> str:
             chain=get("OTAKIT_CHAIN"),
             ca=get("OTAKIT_CA"),
         ),
+        _table("[bases]", catalogue=get("OTAKIT_BASES")),
         _table(
             "[[image]]",
             name=get("OTAKIT_IMAGE"),
             file=get("OTAKIT_IMAGE_FILE"),
             type=get("OTAKIT_TYPE"),
             url=get("OTAKIT_URL"),
+            methods=(get("OTAKIT_METHODS") or "").split(),
         ),
         more,
     ]
-    return "\n".join(tables)
+    return "\n".join(filter(None, tables))
 
 
 def identifier(name: str) -> str:
@@ -80,8 +84,8 @@ def identifier(name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
-def _table(head: str, **keys: str | None) -> str:
-    """A table of TOML with the keys that have a value."""
-    # JSON's strings are TOML's, as long as they are not escaped to ASCII.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items() if value]
-    return "\n".join([*filter(None, [head]), *lines]) + "\n"
+def _table(head: str, **keys: str | list[str] | None) -> str:
+    """A table of TOML with the keys that have a value; nothing where none has."""
+    # JSON's strings and lists of them are TOML's, as long as they are not escaped to ASCII.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in keys.items() if value]
+    return "".join([f"{head}\n" if head else "", *lines]) if lines else ""
