@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ota.board import Board, Slot
 from ota.config import Config
@@ -15,16 +15,13 @@ from ota.io.network import Network
 from ota.io.servers import Servers
 from ota.io.target import Target, is_mounted, same_file
 from ota.native.memory import resident
+from ota.sync.footprint import BUFFERS, NETWORKING
 from ota.sync.manifests import Manifests
 
 # What a look at the device does not need is loaded when it is.
 if TYPE_CHECKING:
     from ota.io.http import HttpSource
     from ota.sync.stream import Image
-
-# Bytes of memory.
-BUFFERS: Final = 4 << 20  # what a target writes behind, and a seed's block
-NETWORKING: Final = 11 << 20  # requests and TLS, which are loaded when something is fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class Device:
     manifests: Manifests
     progress: Progress
     targets: tuple[Path, ...] = ()  # what the package at hand writes; none of them is a seed
+    max_download: int | None = None  # bytes of payload that may come over the network; None: any
 
     @property
     def board(self) -> Board:
@@ -57,10 +55,16 @@ class Device:
         return Servers(self.config.state_dir)
 
     def source(self, url: str, size: int) -> HttpSource:
-        """A published file of so many bytes."""
+        """A published file of so many bytes, of which parts are wanted."""
         from ota.io.http import HttpSource
 
         return HttpSource(url, size, self.network.within(self._spare()), self.servers)
+
+    def source_of_all(self, url: str, size: int) -> HttpSource:
+        """A published file of so many bytes; one request asks for all that is missing of it."""
+        from ota.io.http import HttpSource
+
+        return HttpSource(url, size, self.network.within(self._spare()), self.servers, request=size)
 
     def _spare(self) -> int:
         """Bytes of the memory limit that are left for what is in flight; below zero where it is too low."""

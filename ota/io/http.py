@@ -174,10 +174,10 @@ class HttpSource:
 
     def _divide(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
         """One list of ranges a request; holes that cost less than they save are asked for too."""
-        joined = merge(ranges, _PART)
         if self._ability is Ability.SINGLE:
+            joined = merge(ranges, _PART)
             return batches(merge(joined, self._hole(joined)), 1, self._request)
-        return batches(joined, MAX_RANGES, self._request)
+        return divide(ranges, self._request)
 
     def _hole(self, ranges: Sequence[Range]) -> int:
         """Bytes that are cheaper than another single-range request: none, but for many on a long fast line.
@@ -294,6 +294,16 @@ class HttpSource:
         return self._session
 
 
+def divide(ranges: Iterable[Range], request: int = REQUEST) -> Iterator[list[Range]]:
+    """What each request asks for of a server that answers several ranges at once.
+
+    Args:
+        ranges: ascending and disjoint; holes that cost less than another part are asked for too.
+        request: bytes that one request asks for, at most.
+    """
+    return batches(merge(ranges, _PART), MAX_RANGES, request)
+
+
 def open_file(url: str, network: Network, servers: Servers) -> Reader:
     """A whole file as a stream, by one request; where it breaks off it goes on by range.
 
@@ -302,7 +312,12 @@ def open_file(url: str, network: Network, servers: Servers) -> Reader:
     """
     with closing(HttpSource(url, None, network, servers)) as asked:
         size = asked.find_size()
-    return _Stream(_whole(HttpSource(url, size, network, servers, request=size), size))
+    return stream(HttpSource(url, size, network, servers, request=size), size)
+
+
+def stream(source: HttpSource, size: int) -> Stream:
+    """A file of that many bytes from its start; the source is closed at its end."""
+    return Stream(_whole(source, size))
 
 
 def _whole(source: HttpSource, size: int) -> Iterator[bytes]:
@@ -323,12 +338,16 @@ def _useless(transfer: Transfer) -> Exception:
     )
 
 
-class _Stream:
+class Stream:
     """Pieces as a Reader."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._rest = b""
+
+    def begin(self) -> None:
+        """Wait for the first piece, so that what cannot be had at all fails now."""
+        self._rest = self._rest or next(self._pieces, b"")
 
     def read(self, size: int, /) -> bytes:
         if not self._rest:
