@@ -103,7 +103,15 @@ def ext4(
 def squashfs(folder: Path, image: Path, *options: str) -> Path:
     """What mksquashfs makes of a folder."""
     image.unlink(missing_ok=True)
-    command = ["mksquashfs", folder, image, "-noappend", "-quiet", "-no-progress", "-all-root"]
+    command: list[str | Path] = [
+        "mksquashfs",
+        folder,
+        image,
+        "-noappend",
+        "-quiet",
+        "-no-progress",
+        "-all-root",
+    ]
     _run([*command, "-processors", "1", *options], SOURCE_DATE_EPOCH=str(EPOCH))
     return image
 
