@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, catalogue, inspect, publish, verify
+from packager.commands import Command, bootscript, build, catalogue, diff, inspect, publish, verify
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
     "inspect": inspect,
     "verify": verify,
     "bootscript": bootscript,
+    "diff": diff,
     "publish": publish,
     "catalogue": catalogue,
 }
