@@ -36,7 +36,10 @@ class Changes:
         self._found: dict[str, Change] = {}
 
     def of(self, path: str) -> Change:
-        """What became of the file or folder with that path in the new image: ADDED, CHANGED or MOVED."""
+        """What became of the file or folder with that path in the new image.
+
+        Never REMOVED; METADATA for a folder with the same names.
+        """
         if not self._is_known:
             return Change.CHANGED
         if path not in self._found:
@@ -66,7 +69,10 @@ class Changes:
     def _look(self, file: File) -> Change:
         before = self._old.files.get(file.path)
         if before is not None:
-            return Change.MOVED if self._is_same(before, file) else Change.CHANGED
+            if not self._is_same(before, file):
+                return Change.CHANGED
+            # A folder's list of the same names holds inode numbers, which change with every inode before.
+            return Change.METADATA if file.is_folder else Change.MOVED
         return Change.MOVED if self._source(file) else Change.ADDED
 
     def _source(self, file: File) -> str | None:
