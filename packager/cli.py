@@ -10,12 +10,25 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, catalogue, diff, inspect, publish, verify
+from packager.commands import (
+    Command,
+    bootscript,
+    build,
+    catalogue,
+    diff,
+    inspect,
+    lint,
+    publish,
+    report,
+    verify,
+)
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
     "inspect": inspect,
     "verify": verify,
+    "lint": lint,
+    "report": report,
     "bootscript": bootscript,
     "diff": diff,
     "publish": publish,
