@@ -16,6 +16,7 @@ from packager.commands import (
     build,
     catalogue,
     estimate,
+    diff,
     inspect,
     lint,
     publish,
@@ -31,6 +32,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "lint": lint,
     "report": report,
     "bootscript": bootscript,
+    "diff": diff,
     "publish": publish,
     "catalogue": catalogue,
 }
