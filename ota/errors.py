@@ -146,6 +146,8 @@ class NetworkError(OtaError):
         "server-content": "the server holds another file than the update describes",
         "url-refresh": "the command that makes fresh URLs failed",
         "transfer": "the transfer broke off and retries are used up",
+        "store-refused": "the object store refused what was asked of it",
+        "store-content": "a store does not hold what was sent to it",
     }
 
 
@@ -160,6 +162,13 @@ class ConfigError(OtaError):
         "file-missing": "a file that was named does not exist or cannot be read",
         "tool-missing": "an outside program that is needed is not installed",
         "release-content": "the release cannot be built as described",
+        "build-incomplete": "a folder is not the whole output of one build",
+        "hook-failed": "a program that the release file names failed",
+        "budget-exceeded": "an update would cost devices more than the release's budget",
+        "base-product": "an earlier release that was named is of another product",
+        "release-exists": "another release has this product and version already",
+        "published-differs": "another file is published under this name already",
+        "catalogue-record": "a record of the catalogue is damaged or not understood",
         "report-format": "what a build reports is not as it must be",
         "sbom-format": "a list of packages cannot be read",
         "output-unwritable": "the folder for the results cannot be written, or is full",

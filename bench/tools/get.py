@@ -52,6 +52,9 @@ ALL = (
          environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
     Tool("mkfs.ext4", "1.47.1+", BACKPORTS, "sbin/mkfs.ext4", ("e2fsprogs", "libarchive13"),
          environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
+    # The last that does not: what it makes is what lint has to find.
+    Tool("mke2fs-1.47.0", "1.47.0", STABLE, "sbin/mke2fs", ("e2fsprogs",),
+         environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
     Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
     Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
     Tool("fatlabel", "4.2+", STABLE, "sbin/fatlabel", ("dosfstools",)),
@@ -61,6 +64,7 @@ ALL = (
     Tool("mksquashfs", "4.5+", STABLE, "usr/bin/mksquashfs", ("squashfs-tools",)),
     Tool("unsquashfs", "4.5+", STABLE, "usr/bin/unsquashfs", ("squashfs-tools",)),
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
+    Tool("dump.erofs", "1.4+", STABLE, "usr/bin/dump.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     # From 0.3.4 on they know namespaces.

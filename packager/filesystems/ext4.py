@@ -18,12 +18,10 @@ from typing import Final
 
 from packager.filesystems.ext4_inodes import Inode, Runs, inline_data, parse, runs
 from packager.filesystems.image import Image, text
-from packager.filesystems.layout import FREE, UNACCOUNTED, Extent, File, Kind, Layout, whole
+from packager.filesystems.layout import FREE, PIECE, UNACCOUNTED, Extent, File, Kind, Layout, whole, zeros
 
 MAGIC_AT: Final = 1024 + 0x38
 MAGIC: Final = b"\x53\xef"
-
-_PIECE: Final = 1 << 20  # bytes
 
 _SUPERBLOCK: Final = struct.Struct("<II12xIII4xI4xI16xH10xHI4xHHIII")
 _ROOT: Final = 2  # inodes
@@ -90,29 +88,31 @@ class Ext4:
 
     def layout(self) -> Layout:
         used = sorted(self._extents)
-        return whole(self._image, "ext4", [*used, *self._unaccounted(used)])
+        return whole(self._image, "ext4", [*used, *self._unaccounted(used)], has_bitmap=True)
 
     def content(self, file: File) -> Iterator[bytes]:
         return self._content(self._inodes[file.inode])
 
     def _content(self, inode: Inode) -> Iterator[bytes]:
         if inode.is_inline:
-            yield inline_data(inode)[: inode.size]
+            data = inline_data(inode)[: inode.size]
+            yield data
+            yield from zeros(inode.size - len(data))  # mke2fs keeps files of zeros so
             return
         block, reached = self._super.block, 0
         for first, start, count, is_written in sorted(self._runs[inode.number]):
             if first * block >= inode.size:
                 break
-            yield from _zeros(first * block - reached)
+            yield from zeros(first * block - reached)
             reached = min((first + count) * block, inode.size)
             size = reached - first * block
             if not is_written:
-                yield from _zeros(size)
+                yield from zeros(size)
                 continue
-            for offset in range(0, size, _PIECE):
+            for offset in range(0, size, PIECE):
                 at = start * block + offset
-                yield self._image.take(at, min(_PIECE, size - offset), f"inode {inode.number}")
-        yield from _zeros(inode.size - reached)
+                yield self._image.take(at, min(PIECE, size - offset), f"inode {inode.number}")
+        yield from zeros(inode.size - reached)
 
     # Groups
 
@@ -350,9 +350,3 @@ def _is_power(number: int, base: int) -> bool:
     while number > 1 and number % base == 0:
         number //= base
     return number == 1
-
-
-def _zeros(size: int) -> Iterator[bytes]:
-    while size > 0:
-        yield bytes(min(size, _PIECE))
-        size -= _PIECE

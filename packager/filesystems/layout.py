@@ -27,6 +27,9 @@ FREE: Final = "free"
 UNACCOUNTED: Final = "unaccounted"
 """The owner of bytes that are in use, though nothing that was found uses them: a file without a name."""
 
+MAX_FILES: Final = 1 << 22  # no image for a device has more
+PIECE: Final = 1 << 20  # bytes, of what is read at a time
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Extent:
@@ -91,8 +94,10 @@ class FileSystem(Protocol):
         """The bytes of a regular file, in pieces of at most 1 MiB."""
 
 
-def whole(image: Image, kind: str, extents: Iterable[Extent]) -> Layout:
-    """The layout that these extents make; what none of them covers is free. Neighbours of one owner are one.
+def whole(image: Image, kind: str, extents: Iterable[Extent], *, has_bitmap: bool = False) -> Layout:
+    """The layout that these extents make. Neighbours of one owner are one.
+
+    What none of them covers is free. Where no bitmap says so, it has to be zeros, else it is unaccounted.
 
     Raises:
         ConfigError: "image-unreadable": two owners have the same bytes, or they lie outside the image.
@@ -105,7 +110,7 @@ def whole(image: Image, kind: str, extents: Iterable[Extent]) -> Layout:
                 f"bytes from {extent.start} on belong to {extent.owner} and {done[-1].owner} at a time"
             )
         if extent.start > reached:
-            done.append(Extent(reached, extent.start, FREE, Kind.FREE))
+            done.append(_gap(image, reached, extent.start, has_bitmap))
         last = done[-1] if done else None
         if last and (last.owner, last.kind) == (extent.owner, extent.kind):
             done[-1] = Extent(last.start, extent.stop, last.owner, last.kind)
@@ -115,5 +120,19 @@ def whole(image: Image, kind: str, extents: Iterable[Extent]) -> Layout:
     if reached > image.size:
         raise image.damaged(f"{done[-1].owner} ends at {reached}", expected=f"within {image.size}")
     if reached < image.size:
-        done.append(Extent(reached, image.size, FREE, Kind.FREE))
+        done.append(_gap(image, reached, image.size, has_bitmap))
     return Layout(kind, image.size, tuple(done))
+
+
+def _gap(image: Image, start: int, stop: int, has_bitmap: bool) -> Extent:
+    pieces = (image.take(at, min(PIECE, stop - at), "a gap") for at in range(start, stop, PIECE))
+    if has_bitmap or not any(any(piece) for piece in pieces):
+        return Extent(start, stop, FREE, Kind.FREE)
+    return Extent(start, stop, UNACCOUNTED, Kind.METADATA)
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    """So many, in pieces; none where `size` is negative."""
+    while size > 0:
+        yield bytes(min(size, PIECE))
+        size -= PIECE

@@ -73,9 +73,7 @@ def _check(report: object) -> None:
     except jsonschema.ValidationError as error:
         where = "/".join(map(str, error.absolute_path)) or "the whole"
         raise ConfigError(
-            "report-format",
-            f"what the build reports is not as it must be: {where}",
-            found=error.message[:200],
+            "report-format", f"report.json is not as it must be: {where}", found=error.message[:200]
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from packager.keys import Signer
 from packager.tests import examples
 
 IMAGE_SIZE = 3 << 20  # bytes
+PART = 64 << 10  # bytes; of uploads to a bucket inside this process
 
 TYPES = {
     "delta": 'type = "delta"\nurl = "https://updates.example.com/gateway/"',
@@ -135,3 +136,28 @@ def project(tmp_path: Path, images: Path, signer: Signer, capsys: pytest.Capture
         (tmp_path / name).symlink_to(images / name)
     examples.write_files(tmp_path)
     return Project(tmp_path, signer, capsys)
+
+
+@pytest.fixture(scope="module")
+def _s3() -> Iterator[Any]:
+    """A client of an S3 server inside this process."""
+    import boto3
+    from moto import mock_aws
+
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setattr("packager.store.sums.PART", PART)
+        patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
+        yield boto3.client("s3")
+
+
+# boto3 makes its classes at run time: there is no type to name.
+@pytest.fixture
+def client(_s3: Any) -> Any:
+    """The same, where there is nothing but a bucket `releases`."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()
+    _s3.create_bucket(Bucket="releases")
+    return _s3
