@@ -52,6 +52,9 @@ ALL = (
          environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
     Tool("mkfs.ext4", "1.47.1+", BACKPORTS, "sbin/mkfs.ext4", ("e2fsprogs", "libarchive13"),
          environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
+    # The last that does not: what it makes is what lint has to find.
+    Tool("mke2fs-1.47.0", "1.47.0", STABLE, "sbin/mke2fs", ("e2fsprogs",),
+         environment='MKE2FS_CONFIG="$root/etc/mke2fs.conf"'),
     Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
     Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
     Tool("fatlabel", "4.2+", STABLE, "sbin/fatlabel", ("dosfstools",)),
@@ -61,6 +64,7 @@ ALL = (
     Tool("mksquashfs", "4.5+", STABLE, "usr/bin/mksquashfs", ("squashfs-tools",)),
     Tool("unsquashfs", "4.5+", STABLE, "usr/bin/unsquashfs", ("squashfs-tools",)),
     Tool("mkfs.erofs", "1.4+", STABLE, "usr/bin/mkfs.erofs", ("erofs-utils",)),
+    Tool("dump.erofs", "1.4+", STABLE, "usr/bin/dump.erofs", ("erofs-utils",)),
     Tool("fw_printenv", "0.3+", STABLE, "usr/bin/fw_printenv", ("libubootenv-tool",)),
     Tool("fw_setenv", "0.3+", STABLE, "usr/bin/fw_setenv", ("libubootenv-tool",)),
     # From 0.3.4 on they know namespaces.
@@ -72,6 +76,12 @@ ALL = (
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
     Tool("mmdebstrap", "1.0+", NATIVE, "usr/bin/mmdebstrap", ("mmdebstrap",),
          environment='PATH="$root/usr/bin:$PATH"'),
+    # It starts itself again by /proc/self/exe, which may not be a dynamic linker.
+    Tool("chromium", "120+", NATIVE, "usr/lib/chromium/chromium", ("chromium",),
+         environment='FONTCONFIG_SYSROOT="$root" LD_LIBRARY_PATH="$(IFS=:;'
+                     ' set -- "$root"/lib/*-gnu "$root"/usr/lib/*-gnu "$root"/usr/lib/*-gnu/pulseaudio;'
+                     ' echo "$*")"'),
+    Tool("chromedriver", "120+", NATIVE, "usr/bin/chromedriver", ("chromium-driver",)),
 )  # fmt: skip
 
 # Needed only for installing, or there wherever apt is: declared as installed. All else counts as missing, so
@@ -202,7 +212,8 @@ def _check_version(tool: Tool, debs: Sequence[Path]) -> None:
 def _write_wrapper(tool: Tool) -> None:
     root = TOOLS / _suite(tool)
     start = f'"$root/{tool.program}"'
-    if (root / tool.program).read_bytes()[:2] != b"#!":
+    is_script = (root / tool.program).read_bytes()[:2] == b"#!"
+    if not is_script and "LD_LIBRARY_PATH" not in tool.environment:
         # Through its own dynamic linker instead of LD_LIBRARY_PATH, which programs it starts would inherit.
         linker = next(
             linker for lib in ("lib", "usr/lib") for linker in (root / lib).glob("*/ld-linux*.so.*")

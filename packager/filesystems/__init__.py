@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError
-from packager.filesystems import ext4, squashfs
+from packager.filesystems import erofs, ext4, squashfs
 from packager.filesystems.image import Image
 from packager.filesystems.layout import Extent, File, FileSystem, Kind, Layout
 
@@ -23,6 +23,7 @@ MAX_READ: Final = 256 << 20  # bytes, of a file that is read at once
 _KINDS: Final[Mapping[str, tuple[int, bytes, Callable[[Image], FileSystem]]]] = {
     "ext4": (ext4.MAGIC_AT, ext4.MAGIC, ext4.Ext4),
     "squashfs": (0, squashfs.MAGIC, squashfs.Squashfs),
+    "erofs": (erofs.MAGIC_AT, erofs.MAGIC, erofs.Erofs),
 }
 """The kind; where in the image its magic stands; what reads it."""
 

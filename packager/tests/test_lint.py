@@ -1,0 +1,177 @@
+"""Each cause is found in images that have it and no other, with what it costs; clean images give nothing."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+import pytest
+
+from ota.formats import zchunk
+from ota.native import zck
+from packager import filesystems
+from packager.lint import Finding, lint
+from packager.tests import rootfs
+from packager.tests.rootfs import EPOCH, Tree
+
+OTHER = "11111111-2222-4333-8444-555555555555"
+LATER = EPOCH + 86400 * 30
+
+Make = Callable[[Tree, str], Path]
+"""Makes an image of a tree, with that name."""
+
+
+def fetched(image: Path, base: Path) -> int:
+    """What a device with the base downloads, by libzck's own files."""
+    known = {chunk.digest for chunk in manifest(base)}
+    missing = {chunk.digest: chunk.stop - chunk.start for chunk in manifest(image) if any_byte(image, chunk)}
+    return sum(size for digest, size in missing.items() if digest not in known)
+
+
+def manifest(image: Path) -> zchunk.Header:
+    path = image.with_suffix(".zck")
+    if not path.exists():
+        with image.open("rb") as source, path.open("w+b") as output:
+            zck.write(source, output.fileno())
+    return zchunk.parse(path.read_bytes())
+
+
+def any_byte(image: Path, chunk: zchunk.Chunk) -> bool:
+    with image.open("rb") as file:
+        file.seek(chunk.offset)
+        return any(file.read(chunk.length))
+
+
+def only(findings: tuple[Finding, ...], code: str) -> Finding:
+    assert [finding.code for finding in findings] == [code]
+    return findings[0]
+
+
+def check_cost(caused: Path, clean: Path, base: Path, code: str) -> Finding:
+    """The one finding, whose cost is that of the two images that were really made."""
+    answer = lint(caused, base)
+    finding = only(answer.findings, code)
+    measured = fetched(caused, base) - fetched(clean, base)
+    assert finding.cost_bytes is not None and measured > 0
+    print(code, measured, finding.cost_bytes)
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
+    assert lint(clean, base).findings == ()
+    return finding
+
+
+@pytest.fixture(scope="module")
+def trees() -> tuple[Tree, Tree]:
+    """Of a release and of the next."""
+    before = rootfs.tree()
+    return before, rootfs.changed(before)
+
+
+@pytest.fixture(scope="module")
+def ext4(tmp_path_factory: pytest.TempPathFactory, trees: tuple[Tree, Tree]) -> Mapping[str, Path]:
+    """old.ext4 and new.ext4, both clean, with the tarballs they are of."""
+    folder = tmp_path_factory.mktemp("ext4")
+    made = {}
+    for name, tree in zip(("old", "new"), trees, strict=True):
+        made[name + ".tar"] = rootfs.write_tar(tree, folder / f"{name}.tar")
+        made[name] = rootfs.ext4(made[name + ".tar"], folder / f"{name}.ext4")
+    return made
+
+
+def test_a_clean_image_gives_nothing(ext4: Mapping[str, Path]) -> None:
+    assert lint(ext4["new"]).findings == ()
+    answer = lint(ext4["new"], ext4["old"])
+    assert answer.findings == ()
+    # libzck's frames do not say how long they are: a byte or two each.
+    assert answer.update_bytes == pytest.approx(fetched(ext4["new"], ext4["old"]), rel=0.001)
+
+
+def test_another_uuid(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", uuid=OTHER)
+    assert rootfs.UUID in check_cost(caused, ext4["new"], ext4["old"], "ext4-uuid").mend
+
+
+def test_another_hash_seed(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", seed=OTHER)
+    assert rootfs.SEED in check_cost(caused, ext4["new"], ext4["old"], "ext4-hash-seed").mend
+
+
+def test_other_times(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", epoch=LATER)
+    check_cost(caused, ext4["new"], ext4["old"], "ext4-times")
+
+
+@pytest.mark.tool("mke2fs-1.47.0")
+def test_an_mke2fs_that_does_not_clamp_times(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    old, new = (rootfs.write_folder(tree, tmp_path / str(at)) for at, tree in enumerate(trees))
+    base = rootfs.ext4(old, tmp_path / "old.ext4")
+    clean = rootfs.ext4(new, tmp_path / "new.ext4")
+    caused = rootfs.ext4(new, tmp_path / "caused.ext4", program="mke2fs-1.47.0")
+    finding = check_cost(caused, clean, base, "ext4-old-mke2fs")
+    assert len(finding.paths) > len(trees[1])
+    assert only(lint(caused).findings, "ext4-old-mke2fs").cost_bytes is None
+
+
+def test_another_order_of_files(ext4: Mapping[str, Path], trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    tree = trees[1]
+    names = random.Random(1).sample(sorted(tree), len(tree))
+    tar = rootfs.write_tar(tree, tmp_path / "caused.tar", names)
+    check_cost(rootfs.ext4(tar, tmp_path / "caused.ext4"), ext4["new"], ext4["old"], "ext4-file-order")
+
+
+def test_a_journal(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", features="has_journal")
+    check_cost(caused, ext4["new"], ext4["old"], "ext4-journal")
+    assert only(lint(caused).findings, "ext4-journal").cost_bytes is None
+
+
+def test_a_journal_that_was_written(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    base = rootfs.ext4(ext4["old.tar"], tmp_path / "old.ext4", features="has_journal")
+    clean = rootfs.ext4(ext4["new.tar"], tmp_path / "new.ext4", features="has_journal")
+    journal = next(extent for extent in filesystems.layout(clean).extents if extent.kind == "journal")
+    caused = tmp_path / "caused.ext4"
+    data = bytearray(clean.read_bytes())
+    data[journal.start + 4096 : journal.start + 20480] = random.Random(2).randbytes(16384)
+    caused.write_bytes(data)
+    measured = fetched(caused, base) - fetched(clean, base)
+    assert only(lint(clean, base).findings, "ext4-journal").cost_bytes == 0
+    assert only(lint(caused, base).findings, "ext4-journal").cost_bytes == pytest.approx(measured, rel=0.1)
+
+
+def test_gzip_files_with_times(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    def made(tree: Tree, name: str, mtime: int, of: str = "") -> Path:
+        packed = {
+            path + ".gz" if at % 3 == 0 else path: rootfs.gzipped(data, mtime, of) if at % 3 == 0 else data
+            for at, (path, data) in enumerate(sorted(tree.items()))
+        }
+        return rootfs.ext4(rootfs.write_tar(packed, tmp_path / f"{name}.tar"), tmp_path / f"{name}.ext4")
+
+    base, clean = made(trees[0], "old", 0), made(trees[1], "new", 0)
+    finding = check_cost(made(trees[1], "timed", LATER), clean, base, "gzip-time")
+    assert len(finding.paths) == (len(trees[1]) + 2) // 3
+    check_cost(made(trees[1], "named", LATER, "/tmp/build.9231/changelog"), clean, base, "gzip-time")
+
+
+def test_byte_code_that_is_valid_by_time(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    def made(tree: Tree, name: str, mode: PycInvalidationMode, mtime: int) -> Path:
+        folder = tmp_path / name
+        for path, data in tree.items():
+            source = folder / f"{path}.py"
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(f"data = {data[:2500]!r}")
+            os.utime(source, (mtime, mtime))
+            py_compile.compile(str(source), str(folder / f"{path}.pyc"), path, invalidation_mode=mode)
+        code = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.pyc")}
+        return rootfs.ext4(rootfs.write_tar(code, tmp_path / f"{name}.tar"), tmp_path / f"{name}.ext4")
+
+    by_time, by_hash = PycInvalidationMode.TIMESTAMP, PycInvalidationMode.UNCHECKED_HASH
+    base = made(trees[0], "old", by_time, EPOCH)
+    measured = fetched(caused := made(trees[1], "caused", by_time, LATER), base)
+    measured -= fetched(made(trees[1], "new", by_time, EPOCH), base)
+    finding = only(lint(caused, base).findings, "pyc-time")
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1) and len(finding.paths) == len(trees[1])
+    hashed = [made(tree, f"hash{at}", by_hash, EPOCH + at) for at, tree in enumerate(trees)]
+    assert lint(hashed[1], hashed[0]).findings == ()
