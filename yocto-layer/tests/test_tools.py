@@ -11,13 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from metadata import LAYER, ROOT
+from metadata import LAYER, ROOT, Metadata
 
 pytestmark = pytest.mark.build
 
-RELEASES = re.findall(
-    r"\w+", re.search(r'SERIES_COMPAT_otakit = "(.*)"', (LAYER / "conf/layer.conf").read_text())[1]
-)
+RELEASES = Metadata("conf/layer.conf")["LAYERSERIES_COMPAT_otakit"].split()
 
 
 def run(*words: str | Path, cwd: Path = LAYER, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +76,7 @@ def test_the_files_that_the_recipe_takes_make_a_whole_wheel(tmp_path: Path) -> N
             shutil.copytree(ROOT / name, source / name, ignore=made_here)
         else:
             shutil.copy(ROOT / name, source)
-    words = ("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, source)
+    words = ("-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, source)
     done = run(sys.executable, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("otakit-*.whl")
