@@ -55,7 +55,6 @@ def check_cost(caused: Path, clean: Path, base: Path, code: str) -> Finding:
     finding = only(answer.findings, code)
     measured = fetched(caused, base) - fetched(clean, base)
     assert finding.cost_bytes is not None and measured > 0
-    print(code, measured, finding.cost_bytes)
     assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
     assert lint(clean, base).findings == ()
     return finding
@@ -172,3 +171,95 @@ def test_byte_code_that_is_valid_by_time(trees: tuple[Tree, Tree], tmp_path: Pat
     assert finding.cost_bytes == pytest.approx(measured, rel=0.1) and len(finding.paths) == len(trees[1])
     hashed = [made(tree, f"hash{at}", by_hash, EPOCH + at) for at, tree in enumerate(trees)]
     assert lint(hashed[1], hashed[0]).findings == ()
+
+
+Options = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, trees: tuple[Tree, Tree]) -> tuple[Path, Path]:
+    """The two releases as folders."""
+    folder = tmp_path_factory.mktemp("folders")
+    old, new = (rootfs.write_folder(tree, folder / str(at)) for at, tree in enumerate(trees))
+    return old, new
+
+
+def squashfs_pair(folders: tuple[Path, Path], target: Path, *options: str) -> tuple[Path, Path]:
+    target.mkdir(exist_ok=True)
+    old, new = (rootfs.squashfs(folder, target / f"{folder.name}.squashfs", *options) for folder in folders)
+    return old, new
+
+
+def check_pairs(caused: tuple[Path, Path], clean: tuple[Path, Path], code: str) -> Finding:
+    """As `check_cost`, where the cause is in both releases."""
+    finding = only(lint(caused[1], caused[0]).findings, code)
+    measured = fetched(caused[1], caused[0]) - fetched(clean[1], clean[0])
+    assert finding.cost_bytes is not None and measured > 0
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
+    assert lint(clean[1], clean[0]).findings == ()
+    return finding
+
+
+@pytest.mark.tool("mksquashfs")
+def test_large_blocks_of_squashfs(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    caused = squashfs_pair(folders, tmp_path / "caused", "-b", "1M")
+    check_pairs(caused, squashfs_pair(folders, tmp_path / "clean"), "squashfs-block-size")
+    assert only(lint(caused[1]).findings, "squashfs-block-size").cost_bytes is None
+
+
+@pytest.mark.tool("mksquashfs")
+@pytest.mark.parametrize(
+    "options", [("-comp", "zstd"), ("-comp", "xz"), ("-Xcompression-level", "4"), ("-b", "64K")]
+)
+def test_squashfs_with_other_options_than_the_base(
+    folders: tuple[Path, Path], tmp_path: Path, options: Options
+) -> None:
+    base, clean = squashfs_pair(folders, tmp_path)
+    caused = rootfs.squashfs(folders[1], tmp_path / "caused.squashfs", *options)
+    check_cost(caused, clean, base, "squashfs-options")
+
+
+@pytest.mark.tool("mksquashfs")
+def test_compression_of_squashfs_where_changes_are_small(tmp_path: Path) -> None:
+    before = rootfs.tree(20, largest=2_000_000)
+    after = {path: b"another version" + data[15:] for path, data in before.items()}
+    folders = rootfs.write_folder(before, tmp_path / "0"), rootfs.write_folder(after, tmp_path / "1")
+    caused = squashfs_pair(folders, tmp_path / "caused", "-no-fragments")
+    check_pairs(caused, squashfs_pair(folders, tmp_path / "clean", "-noD", "-noF"), "squashfs-compression")
+
+
+@pytest.mark.tool("mksquashfs")
+def test_fragments_of_squashfs_that_move(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    """A small file grows, and the ends of others move from fragment to fragment."""
+    before = trees[0]
+    first, *_ = sorted(before)
+    after = {path: data + (bytes(70_000) if path == first else b"") for path, data in before.items()}
+    folders = rootfs.write_folder(before, tmp_path / "0"), rootfs.write_folder(after, tmp_path / "1")
+    caused = squashfs_pair(folders, tmp_path / "caused")
+    check_pairs(caused, squashfs_pair(folders, tmp_path / "clean", "-no-fragments"), "squashfs-fragments")
+
+
+@pytest.mark.tool("mksquashfs")
+def test_another_order_of_files_in_squashfs(
+    folders: tuple[Path, Path], trees: tuple[Tree, Tree], tmp_path: Path
+) -> None:
+    base, clean = squashfs_pair(folders, tmp_path)
+    names = random.Random(1).sample(sorted(trees[1]), len(trees[1]))
+    (tmp_path / "order").write_text("".join(f"{name} {at}\n" for at, name in enumerate(names)))
+    caused = rootfs.squashfs(folders[1], tmp_path / "caused.squashfs", "-sort", str(tmp_path / "order"))
+    check_cost(caused, clean, base, "squashfs-file-order")
+
+
+@pytest.mark.tool("mkfs.erofs")
+@pytest.mark.parametrize("options", [(), ("-zlz4hc,9", "-C65536")])
+def test_another_uuid_of_erofs(folders: tuple[Path, Path], tmp_path: Path, options: Options) -> None:
+    base, clean = (rootfs.erofs(folder, tmp_path / f"{folder.name}.erofs", *options) for folder in folders)
+    caused = rootfs.erofs(folders[1], tmp_path / "caused.erofs", *options, uuid=OTHER)
+    check_cost(caused, clean, base, "erofs-uuid")
+
+
+@pytest.mark.tool("mkfs.erofs")
+def test_other_times_of_erofs(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    base, clean = (rootfs.erofs(folder, tmp_path / f"{folder.name}.erofs") for folder in folders)
+    caused = rootfs.erofs(folders[1], tmp_path / "caused.erofs", f"-T{LATER}")
+    check_cost(caused, clean, base, "erofs-times")
