@@ -1,4 +1,4 @@
-"""What `otapack estimate` foresees and what a device then fetches, to the byte: three updates, three file systems.
+"""What `otapack estimate` foresees and what a device then fetches, to the byte.
 
     make bench BENCH=estimate                         # the table
     make bench BENCH=estimate ARGS="--kinds squashfs" # a part of it
