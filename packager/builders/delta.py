@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
@@ -138,4 +135,3 @@ def _check_head(file: BinaryIO, header: zchunk.Header) -> None:
     size = os.fstat(file.fileno()).st_size
     if size != header.file_size:
         raise TrustError("digest-mismatch", "its length", expected=header.file_size, found=size)
-
