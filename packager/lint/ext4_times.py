@@ -35,8 +35,8 @@ _MEND: Final = "SOURCE_DATE_EPOCH=... mke2fs ... (1.47.1 or later), the same in 
 
 def times(pair: Pair) -> Iterator[Found]:
     """Times that another build would not have."""
-    made = _made(pair.new)
-    late = tuple(path for path, ctime in _ctimes(pair.new) if ctime > made)
+    made, mounted = _made(pair.new), Ext4Draft(pair.new.bytes).number("mount time")
+    late = tuple(path for path, ctime in _ctimes(pair.new) if ctime > made > 0 and not mounted)
     if late:
         what = f"{len(late)} inodes changed after the file system was made ({_date(made)})"
         finding = Finding(
@@ -48,10 +48,11 @@ def times(pair: Pair) -> Iterator[Found]:
         yield Found(finding, _undo_inodes(pair) if pair.old else None)
     if pair.old is None:
         # Nothing happens to files of a folder while the file system is made; clamped they all have its time.
-        early = tuple(path for path, ctime in _ctimes(pair.new) if 0 < ctime < made)
-        if early:
-            what = f"{len(early)} inodes have other times than the file system itself ({_date(made)})"
-            yield Found(Finding("ext4-times", f"{what}: they are not clamped", _MEND, paths=early))
+        other = tuple(path for path, ctime in _ctimes(pair.new) if 0 < ctime != made) if not late else ()
+        if other:
+            why = f"it was mounted {_date(mounted)} and written" if mounted else "they are not clamped"
+            what = f"{len(other)} inodes have other times than the file system itself ({_date(made)}): {why}"
+            yield Found(Finding("ext4-times", what, _MEND, paths=other))
         return
     superblock = _fields(pair.new) != _fields(pair.old)
     inodes = () if late else tuple(_paths_of_other_times(pair))
