@@ -2,15 +2,18 @@
 
 Properties (swupdate: doc/source/delta-update.rst): `url` of the published .zck; `source`, the device to
 copy from; `chain`, which must be "raw". `max-ranges`, `zckloglevel` and the like tune SWUpdate's own
-downloader and mean nothing here. Ours, which SWUpdate ignores: `image-size`.
+downloader and mean nothing here. Ours, which SWUpdate ignores: `image-size`, and `rdiff` and `full`, which
+name other files that give the image (`ota.formats.alternatives`).
 """
 
 from __future__ import annotations
 
-from ota import slotsync
+from ota import alternative
+from ota.alternative import Offer
 from ota.device import Device
 from ota.errors import UpdateError
-from ota.formats import zchunk
+from ota.formats import alternatives, zchunk
+from ota.formats.alternatives import Alternative
 from ota.formats.selection import Description, Entry
 from ota.io.readers import read_full
 from ota.job import Job, Payload, plain
@@ -31,7 +34,19 @@ def delta(entry: Entry, payload: Payload, device: Device, description: Descripti
             expected=f"{described} bytes",
             found=header.image_size,
         )
-    return slotsync.job(device, place, Content(header, description.version, url), source)
+    offer = Offer(
+        entry.label,
+        str(entry.filename),
+        Content(header, description.version, url),
+        source,
+        alternatives.parse(entry),
+        frozenset(one.sha256 for other in description.entries for one in _offered(other)),
+    )
+    return alternative.job(offer, device, place)
+
+
+def _offered(entry: Entry) -> tuple[Alternative, ...]:
+    return alternatives.parse(entry) if entry.type == "delta" else ()
 
 
 def _properties(entry: Entry) -> tuple[str, str | None]:

@@ -95,14 +95,14 @@ def run_install(args: argparse.Namespace, answer: Answer) -> None:
 
 def run_plan(args: argparse.Namespace, answer: Answer) -> None:
     """Say what a package would take, before the first byte of payload."""
-    from ota import lock
+    from ota import installation, lock
     from ota.statistics import Meter, to_json
 
     device, _ = _device(args)
     meter = Meter()
     with lock.held(device.config.state_dir):  # a slot that is not known yet is looked at, and noted
         update = _decide(args, device)
-    answer |= {"version": update.description.version, "signer": update.signer}
+    answer |= {"version": update.description.version, "signer": update.signer, **installation.told(update)}
     foreseen = replace(meter.read(), peak_rss_bytes=resident() + update.memory)
     answer |= to_json(update.cost, foreseen)
 

@@ -18,6 +18,7 @@ from ota.device import Device
 from ota.errors import ConfigError, UpdateError
 from ota.formats import features, hardware, versions
 from ota.formats import selection as selecting
+from ota.formats.alternatives import Method
 from ota.formats.description import Tree
 from ota.formats.selection import Description, Entry, Selection
 from ota.interfaces import Cost
@@ -43,6 +44,11 @@ class Update:
     record: Path | None = None  # the file of installed versions, if one is kept
     versions: Mapping[str, str] = field(default_factory=dict)  # what it will say
     commands: Commands = field(default_factory=Commands)
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """How images come here, by file name; after the installation, how they came."""
+        return {name: method for job in self.jobs for name, method in job.methods.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ def decide(
     entries = tuple(entry for entry in description.entries if _is_wanted(entry, installed))
     description = replace(description, entries=entries)
     targets = (device.find(entry.device).path for entry in description.entries if entry.device)
-    device = replace(device, targets=tuple(targets))
+    device = replace(device, targets=tuple(targets), max_download=max_download)
     payloads = package.stage(description.entries, device.progress)
     jobs = (*_jobs(description, payloads, handlers, device), *kept)
     spans = (span for job in jobs for span in job.writes)
@@ -230,6 +236,7 @@ def _late(decision: Callable[[], Job]) -> Job:
     """A job that is decided when it is run."""
     decided: list[Job] = []
     bootenv: dict[str, str | None] = {}
+    methods: dict[str, Method] = {}
 
     def run() -> Cost:
         job = decision()
@@ -237,7 +244,10 @@ def _late(decision: Callable[[], Job]) -> Job:
         bootenv.update(job.bootenv)
         job.check()
         job.before()
-        return job.run()
+        try:
+            return job.run()
+        finally:
+            methods.update(job.methods)
 
     def later(step: Callable[[Job], None]) -> None:
         for job in decided:
@@ -249,5 +259,6 @@ def _late(decision: Callable[[], Job]) -> Job:
         switch=partial(later, lambda job: job.switch()),
         failed=partial(later, lambda job: job.failed()),
         close=partial(later, lambda job: job.close()),
+        methods=methods,
         bootenv=bootenv,
     )

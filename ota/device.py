@@ -40,6 +40,7 @@ class Device:
     manifests: Manifests
     progress: Progress
     targets: tuple[Path, ...] = ()  # what the package at hand writes; none of them is a seed
+    max_download: int | None = None  # bytes of payload that may come over the network; None: any
 
     @property
     def board(self) -> Board:
@@ -54,10 +55,16 @@ class Device:
         return Servers(self.config.state_dir)
 
     def source(self, url: str, size: int) -> HttpSource:
-        """A published file of so many bytes."""
+        """A published file of so many bytes, of which parts are wanted."""
         from ota.io.http import HttpSource
 
         return HttpSource(url, size, self.network.within(self._spare()), self.servers)
+
+    def source_of_all(self, url: str, size: int) -> HttpSource:
+        """A published file of so many bytes; one request asks for all that is missing of it."""
+        from ota.io.http import HttpSource
+
+        return HttpSource(url, size, self.network.within(self._spare()), self.servers, request=size)
 
     def _spare(self) -> int:
         """Bytes of the memory limit that are left for what is in flight; below zero where it is too low."""

@@ -41,6 +41,7 @@ def install(
         update = decide()
         answer |= {"version": update.description.version, "signer": update.signer}
         cost = update.cost if dry_run else installer.install(update, bootloader)
+        answer |= told(update)
     except OtaError as error:
         if error.code != "package-known":  # nobody asked for it
             records.remember(device.config.state_dir, {**answer, "error": error.to_json()})
@@ -50,6 +51,11 @@ def install(
     if not dry_run:
         records.remember(device.config.state_dir, answer)
     return update
+
+
+def told(update: Update) -> Answer:
+    """`methods`, where there was a choice."""
+    return {"methods": update.methods} if update.methods else {}
 
 
 def open_source(name: str, device: Device, chosen: Selection | None) -> Reader:

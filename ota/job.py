@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from ota.device import Device
 from ota.errors import ConfigError
+from ota.formats.alternatives import Method
 from ota.formats.selection import Description, Entry, Section
 from ota.interfaces import Cost, Reader
 from ota.io.readers import BLOCK, Decompress, read_full
@@ -96,6 +97,7 @@ class Job:
         writes: what nobody else in this package may write.
         changes: block devices that look different afterwards (partitions, file systems): entries
             that go there are decided when it is their turn.
+        methods: how images come here, by file name; what had to be changed on the way is told afterwards.
         bootenv: variables for the boot loader, set at the commit point.
         overrides: whether they go before those of the sw-description and of the jobs before this one.
     """
@@ -111,6 +113,7 @@ class Job:
     memory: int = 0
     writes: tuple[Span, ...] = ()
     changes: tuple[Path, ...] = ()
+    methods: Mapping[str, Method] = field(default_factory=dict)
     bootenv: Mapping[str, str | None] = field(default_factory=dict)
     overrides: bool = True
 

@@ -40,6 +40,9 @@ class Table:
     def integer(self, key: str, default: int | None = None) -> int:
         return self._required(key, int, "an integer", default)
 
+    def optional_integer(self, key: str) -> int | None:
+        return self._take(key, int, "an integer")
+
     def flag(self, key: str, default: bool) -> bool:
         return self._required(key, bool, "true or false", default)
 
@@ -169,6 +172,15 @@ def read(path: Path) -> Table:
     Raises:
         ConfigError: "file-missing" or "config-syntax".
     """
+    return Table(path, load(path))
+
+
+def load(path: Path) -> dict[str, object]:
+    """The plain values of a TOML file, for those who change some before `Table` takes them apart.
+
+    Raises:
+        ConfigError: "file-missing" or "config-syntax".
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -178,7 +190,7 @@ def read(path: Path) -> Table:
             "config-syntax", f"{path} is too long", expected=f"{MAX_FILE} bytes", found=len(data)
         )
     try:
-        return Table(path, tomllib.loads(data.decode()))
+        return tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("config-syntax", f"{path} is not valid TOML: {error}") from error
 

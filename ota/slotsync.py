@@ -44,21 +44,18 @@ def job(device: Device, place: Place, content: Content, source: str | None = Non
     Raises:
         DeviceError: "slot-size", "slot-unreadable".
     """
-    with Target(place.path) as target:
-        Image(content.header.image_size, None).check_fits(target, 0, str(place.path))
-        held = _held(device, place, target, content.header)
-    return _planned(device, place, content, held, source)
+    return planned(device, place, content, look(device, place, content.header), source)
 
 
 def repair(device: Device, place: Place, content: Content, bad: Iterable[int]) -> Job:
     """Plan to mend the chunks `bad` of a slot that holds all others of its manifest."""
     damaged = set(bad)
     held = (chunk for number, chunk in enumerate(planning.held_by(content.header)) if number not in damaged)
-    return _planned(device, place, content, _Held(planning.Held(held)), None)
+    return planned(device, place, content, Held(planning.Held(held)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
     """What the target holds already."""
 
     chunks: planning.Held
@@ -66,7 +63,19 @@ class _Held:
     is_blank: bool = False  # nothing, and so nothing that need not be written
 
 
-def _planned(device: Device, place: Place, content: Content, held: _Held, source: str | None) -> Job:
+def look(device: Device, place: Place, header: Header) -> Held:
+    """What a target holds, if the image fits it.
+
+    Raises:
+        DeviceError: "slot-size", "slot-unreadable".
+    """
+    with Target(place.path) as target:
+        Image(header.image_size, None).check_fits(target, 0, str(place.path))
+        return _held(device, place, target, header)
+
+
+def planned(device: Device, place: Place, content: Content, held: Held, source: str | None) -> Job:
+    """As `job`, where the target was looked at."""
     is_whole = held.chunks.is_whole(content.header)
     seeds = [] if is_whole else list(_seeds(device, place, source))
     plan = planning.make(content.header, held.chunks, [manifest for _, manifest in seeds])
@@ -90,7 +99,7 @@ class _Work:
     device: Device
     place: Place
     content: Content
-    held: _Held
+    held: Held
     seeds: list[Path]
     web: HttpSource | None
     sync: execute.Sync
@@ -119,20 +128,20 @@ class _Work:
             self.web.close()
 
 
-def _held(device: Device, place: Place, target: Target, header: Header) -> _Held:
+def _held(device: Device, place: Place, target: Target, header: Header) -> Held:
     """By the slot's manifest, or, where there is none that can be relied on, by a look at it."""
     if place.slot is None:
-        return _Held(planning.Held([]))
+        return Held(planning.Held([]))
     if remains := device.manifests.remains(place.slot.name):
         found = survey.prove(remains, target, device.progress)
         # The same update goes on: what the slot holds is told by what is stored as it is.
         before = None if remains[0].data == header.data else survey.tiling(found)
         chunks = planning.Held((piece.offset, piece.digest) for piece in found)
-        return _Held(chunks, before)
+        return Held(chunks, before)
     manifest = device.manifests.get(place.slot.name) or _learn(device, place.slot.name, target)
     if manifest is None:
-        return _Held(planning.Held([]), is_blank=True)
-    return _Held(planning.Held(planning.held_by(manifest)))
+        return Held(planning.Held([]), is_blank=True)
+    return Held(planning.Held(planning.held_by(manifest)))
 
 
 def _seeds(device: Device, place: Place, source: str | None) -> Iterator[tuple[Path, Header]]:

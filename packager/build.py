@@ -2,57 +2,126 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ota.formats import cpio
 from ota.trust.decryption import Key
-from packager import check, describe, encryption, keys, output
-from packager.contents import Contents
+from packager import (
+    bases,
+    catalogue,
+    check,
+    describe,
+    encryption,
+    hooks,
+    keys,
+    output,
+    recording,
+    reporting,
+    store,
+)
+from packager.costs import Costs
 from packager.entries import Item
-from packager.interfaces import Artifact, Companions, Workspace
+from packager.interfaces import Artifact, Bases, Companions, Workspace
 from packager.keys import Signer
 from packager.release import Release
+from packager.reporting import Built
+from packager.store.folder import Folder
 
-REPORT: Final = "report.json"
+_MEMBERS: Final = "members"
+_SCRATCH: Final = "scratch"
 
 _log = logging.getLogger(__name__)
 
 
-def build(release: Release, signer: Signer, folder: Path, *, time: int) -> Contents:
-    """Write the package, what is to be published, and the report into `folder`; or nothing.
+def build(release: Release, signer: Signer, folder: Path, *, time: int, threads: int | None = None) -> Built:
+    """Write the package, what is to be published, the record and the reports into `folder`; or nothing.
 
     Args:
         release: what to build.
         signer: who signs it.
         folder: made if it is absent; files of the same names are replaced.
         time: seconds since 1970, stated in the signature. Equal arguments give equal files.
+        threads: how many work at a time; one a processor where nothing is said.
 
     Returns:
-        What is in the package, read back from it.
+        What is in the package, read back from it, and what it costs devices.
     """
     keys.sign(b"", signer, time=time)  # a wrong key shows now, not after an hour of compressing
+    about = _variables(release, folder)
+    hooks.run(release.hooks.before, release.file.parent, about)
+    count = threads or len(os.sched_getaffinity(0))
+    found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        workspace = Workspace(stage / "members", stage / "publish", release.version)
-        for part in (workspace.members, workspace.publish):
-            part.mkdir()
-        artifacts = [_build(item, workspace, release.key) for item in release.items]
+        workspace, artifacts, costs = _make(stage, release, signer, found, time, count)
+        record_files = _record(stage, release, artifacts, time)
         package = stage / release.package
-        _write(package, describe.describe(release, artifacts), artifacts, signer, time)
+        _check_budget(release, costs)
         _log.info("reading %s back", release.package)
-        bases = tuple(artifact.base for artifact in artifacts if artifact and artifact.base)
-        companions = Companions(workspace.publish, bases, release.key)
-        contents = check.verify(package, signer.trust, companions)
-        (stage / REPORT).write_text(json.dumps(contents.to_json(), indent=2) + "\n")
-        published = sorted(f"publish/{path.name}" for path in workspace.publish.iterdir())
+        base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
+        contents = check.verify(package, signer.trust, Companions(workspace.publish, base_files, release.key))
+        built = Built(release, found, contents, costs, time)
+        published = sorted(f"{bases.PUBLISH}/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
-        output.commit(stage, folder, [*published, release.package, REPORT])
-    for name in (release.package, *published, REPORT):
+        names = [*published, release.package, *record_files]
+        names += reporting.write(stage, built, names)
+        hooks.run(
+            release.hooks.after,
+            release.file.parent,
+            {**about, "OTAPACK_STAGE": stage.absolute(), "OTAPACK_PACKAGE": package.absolute()},
+        )
+        output.commit(stage, folder, names)
+    for name in names:
         _log.info("wrote %s", folder / name)
-    return contents
+    return built
+
+
+def price(release: Release, signer: Signer, folder: Path, *, time: int, threads: int | None = None) -> Costs:
+    """What that release would cost devices: all of it is built in `folder`, and nothing is left there."""
+    keys.sign(b"", signer, time=time)
+    count = threads or len(os.sched_getaffinity(0))
+    found = bases.find(release, time=time, threads=count)
+    with output.staging(folder) as stage:
+        return _make(stage, release, signer, found, time, count)[2]
+
+
+def _make(
+    stage: Path, release: Release, signer: Signer, found: Mapping[str, Bases], time: int, threads: int
+) -> tuple[Workspace, list[Artifact | None], Costs]:
+    """All that is to be published, and the package."""
+    workspace = _workspace(stage, release, found, threads)
+    artifacts = [_build(item, workspace, release.key) for item in release.items]
+    package = stage / release.package
+    _write(package, describe.describe(release, artifacts), artifacts, signer, time)
+    return workspace, artifacts, _costs(release, package, artifacts)
+
+
+def _variables(release: Release, folder: Path) -> dict[str, str | Path]:
+    """What all hooks are told."""
+    return {
+        "OTAPACK_NAME": release.name,
+        "OTAPACK_VERSION": release.version,
+        "OTAPACK_RELEASE": release.file.absolute(),
+        "OTAPACK_FOLDER": folder.absolute(),
+    }
+
+
+def _workspace(stage: Path, release: Release, found: Mapping[str, Bases], threads: int) -> Workspace:
+    workspace = Workspace(
+        members=stage / _MEMBERS,
+        publish=stage / bases.PUBLISH,
+        scratch=stage / _SCRATCH,
+        version=release.version,
+        bases=found,
+        limits=release.limits,
+        threads=threads,
+    )
+    for part in (workspace.members, workspace.publish, workspace.scratch):
+        part.mkdir()
+    return workspace
 
 
 def _build(item: Item, workspace: Workspace, key: Key | None) -> Artifact | None:
@@ -68,6 +137,17 @@ def _build(item: Item, workspace: Workspace, key: Key | None) -> Artifact | None
     return artifact
 
 
+def _record(stage: Path, release: Release, artifacts: Sequence[Artifact | None], time: int) -> list[str]:
+    """Write the record for the catalogue, which must not know this version with other content."""
+    manifests = recording.manifests(release, artifacts)
+    record = recording.record(release, artifacts, manifests, time=time)
+    if release.earlier.catalogue:
+        catalogue.check(store.open(release.earlier.catalogue), record)
+    folder = Folder(str(stage / bases.RECORD))
+    catalogue.add(folder, record, manifests)
+    return [f"{bases.RECORD}/{name}" for name in folder.names()]
+
+
 def _write(
     package: Path, text: bytes, artifacts: Sequence[Artifact | None], signer: Signer, time: int
 ) -> None:
@@ -76,3 +156,22 @@ def _write(
     files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
     with package.open("wb") as archive:
         cpio.write(archive, files)
+
+
+def _costs(release: Release, package: Path, artifacts: Sequence[Artifact | None]) -> Costs:
+    deltas = [artifact.delta for artifact in artifacts if artifact and artifact.delta]
+    return Costs(
+        release.name,
+        release.version,
+        package.stat().st_size,
+        {delta.candidates[0].image: delta.size for delta in deltas},
+        tuple(candidate for delta in deltas for candidate in delta.candidates),
+    )
+
+
+def _check_budget(release: Release, costs: Costs) -> None:
+    refusal = costs.refusal(release.limits)
+    for line in costs.lines():
+        _log.log(logging.WARNING if refusal else logging.INFO, "%s", line)
+    if refusal:
+        raise refusal

@@ -76,6 +76,20 @@ def read(table: Table, default: str = Compression.ZSTD) -> Setting:
     return Setting(method, level)
 
 
+def zstd(table: Table, key: str, default: int) -> Setting:
+    """A level of zstd under a key of its own."""
+    levels = _LEVELS[Compression.ZSTD]
+    level = table.integer(key, default)
+    if level not in levels:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: {key} is wrong",
+            expected=f"{levels[0]} to {levels[-1]}",
+            found=level,
+        )
+    return Setting(Compression.ZSTD, level)
+
+
 def write(source: Reader, size: int, output: Path, setting: Setting) -> None:
     """Compress the `size` bytes of `source`; equal input gives equal output at any time."""
     assert setting.method, setting

@@ -55,6 +55,11 @@ class Contents:
         """For what is the same under every choice."""
         return self.choices[0].description
 
+    @property
+    def hardware(self) -> list[str]:
+        """The revisions that it is for, of all boards."""
+        return list(dict.fromkeys(name for choice in self.choices for name in choice.description.hardware))
+
     def to_json(self) -> dict[str, object]:
         """The object that `--json` prints and `report.json` holds."""
         return {
@@ -63,7 +68,7 @@ class Contents:
             "sha256": self.sha256,
             "version": self.description.version,
             "description": self.description.description,
-            "hardware": list(self.description.hardware),
+            "hardware": self.hardware,
             **_said(_COMMON, self.description),
             "signed": self.is_signed,
             "signer": self.signer,
@@ -101,7 +106,7 @@ class Contents:
             yield _line("description", chosen.description)
         for name, value in _said(_COMMON, chosen).items():
             yield _line(name, _shown(value))
-        yield _line("hardware", ", ".join(chosen.hardware) or "not stated")
+        yield _line("hardware", ", ".join(self.hardware) or "not stated")
         yield _line("signed by", self.signer or ("not checked" if self.is_signed else "nobody"))
         yield _line("sha256", self.sha256)
         yield "members"

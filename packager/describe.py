@@ -1,4 +1,4 @@
-"""The sw-description of a release: one mode for each slot, named as the board says."""
+"""The sw-description of a release: a section for each board, in it a mode for each slot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from ota.board import Slot
+from ota.board import Board, Slot
 from ota.formats import description, selection
 from packager.entries import KEYS, Element, Item
 from packager.interfaces import Artifact, Properties
@@ -19,36 +19,41 @@ _ORDER: Final = (
     "preserve-attributes", "data", "properties",
 )  # fmt: skip
 
+_Made = tuple[Item, Artifact | None, Element | None]
+
 
 def describe(release: Release, artifacts: Sequence[Artifact | None]) -> bytes:
     """The sw-description of a release and of what its entries became, one or none for each."""
     stored = [_stored(artifact) if artifact else None for artifact in artifacts]
-    made = list(zip(release.items, artifacts, stored, strict=True))
-    modes = {}
-    for slot in release.board.slots:
-        sections = {
-            str(section): [
-                _element(release, slot, *of_item) for of_item in made if of_item[0].section is section
-            ]
-            for section in KEYS.values()
-        }
-        bootenv = {**(slot.bootenv if release.switches else {}), **release.bootenv}
-        modes[slot.mode] = {
-            **{name: elements for name, elements in sections.items() if elements},
-            "bootenv": _variables(bootenv),
-            **({"vars": _variables(release.vars)} if release.vars else {}),
-        }
+    made: list[_Made] = list(zip(release.items, artifacts, stored, strict=True))
     software = {
         "version": release.version,
         **({"description": release.description} if release.description else {}),
         **release.common,
-        # In a section of its own: the revision alone would fit boards of another name.
-        release.board.name: {
-            "hardware-compatibility": list(release.board.revisions),
-            release.board.software_set: modes,
+        # In sections of their own: the revision alone would fit boards of another name.
+        **{
+            board.name: {
+                "hardware-compatibility": list(board.revisions),
+                board.software_set: {slot.mode: _mode(release, board, slot, made) for slot in board.slots},
+            }
+            for board in release.boards
         },
     }
     return description.render({selection.ROOT: software}, release.form)
+
+
+def _mode(release: Release, board: Board, slot: Slot, made: Sequence[_Made]) -> Element:
+    """What is installed into `slot` of a board."""
+    sections = {
+        str(section): [_element(board, slot, *of_item) for of_item in made if of_item[0].section is section]
+        for section in KEYS.values()
+    }
+    bootenv = {**(slot.bootenv if release.switches else {}), **release.bootenv}
+    return {
+        **{name: elements for name, elements in sections.items() if elements},
+        "bootenv": _variables(bootenv),
+        **({"vars": _variables(release.vars)} if release.vars else {}),
+    }
 
 
 def _variables(variables: Mapping[str, str]) -> list[dict[str, str]]:
@@ -56,13 +61,13 @@ def _variables(variables: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _element(
-    release: Release, slot: Slot, item: Item, artifact: Artifact | None, stored: Element | None
+    board: Board, slot: Slot, item: Item, artifact: Artifact | None, stored: Element | None
 ) -> Element:
     """One element of a section, in the mode that writes `slot`."""
-    element = dict(item.elements[slot.name])
+    element = dict(item.elements[board.name, slot.name])
     if artifact and stored:
         properties = {
-            **artifact.properties(release.board.other(slot)),
+            **artifact.properties(board.other(slot)),
             **cast(Properties, element["properties"]),
         }
         element |= {**stored, "properties": properties}

@@ -6,7 +6,7 @@ payload. What differs between slots stands in a sub-table named like the slot: `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -31,6 +31,9 @@ KEYS: Final = {
 Element = Mapping[str, object]
 """An element of a section of the sw-description."""
 
+Place = tuple[str, str]
+"""A board's name, and that of one of its slots."""
+
 
 _FLAGS: Final = (
     "install-if-different", "install-if-higher", "installed-directly", "preserve-attributes"
@@ -48,7 +51,8 @@ class Item:
     image: Image | None  # None: there is no payload
     is_encrypted: bool
     states_size: bool  # how long the artifact is
-    elements: Mapping[str, Element]  # by name of the slot that is written; without what the payload says
+    sbom: Path | None  # SPDX or CycloneDX, where the image itself does not tell what is in it
+    elements: Mapping[Place, Element]  # of the slot that is written; without what the payload says
 
     @property
     def section(self) -> Section:
@@ -60,28 +64,38 @@ class Item:
         """Of its type."""
         return TYPES[self.type]
 
-    def entry(self, slot: Slot) -> Entry:
+    @property
+    def is_delta(self) -> bool:
+        """Whether it is delivered as a delta from whatever devices hold."""
+        return self.type == "delta"
+
+    def entry(self, place: Place) -> Entry:
         """As a device will read it, without what the payload says."""
-        return _entry(self.section, self.elements[slot.name])
+        return _entry(self.section, self.elements[place])
 
 
-def read(table: Table, board: Board, version: str) -> tuple[Item, ...]:
+def read(table: Table, boards: Sequence[Board], version: str) -> tuple[Item, ...]:
     """All entries of the release file.
 
     Raises:
         ConfigError: config-key, config-value, file-missing or release-content.
     """
-    items = tuple(_read(values, key, board, version) for key in KEYS for values in table.tables(key))
+    items = tuple(_read(values, key, boards, version) for key in KEYS for values in table.tables(key))
     names = [item.name for item in items]
     for name in names:  # the artifacts are named after them
         if names.count(name) > 1:
             raise ConfigError("release-content", f"{table.path}: two entries are named {name!r}")
-    for slot in board.slots:
-        _check_targets(table.path, items, slot)
+    for place in places(boards):
+        _check_targets(table.path, items, place)
     return items
 
 
-def _read(table: Table, key: str, board: Board, version: str) -> Item:
+def places(boards: Sequence[Board]) -> dict[Place, Slot]:
+    """Every slot of every board."""
+    return {(board.name, slot.name): slot for board in boards for slot in board.slots}
+
+
+def _read(table: Table, key: str, boards: Sequence[Board], version: str) -> Item:
     name, kind = inputs.name(table, "name"), _type(table, key)
     row = TYPES[kind]
     image = _image(table, key, name, kind)
@@ -93,19 +107,21 @@ def _read(table: Table, key: str, board: Board, version: str) -> Item:
         **({"size": table.optional_size("size")} if key == "partition" else {}),
         **_targets(table),
     }
-    own = dict(_of_slots(table, board))
+    slots = places(boards)
+    own = dict(_of_slots(table, {slot.name for slot in slots.values()}))
     item = Item(
         key=key,
         name=name,
         type=kind,
         image=image,
         is_encrypted=image is not None and table.flag("encrypted", False),
+        sbom=inputs.optional_file(table, "sbom") if image and key == "image" else None,
         states_size=image is not None and key != "partition" and table.flag("size", False),
-        elements={slot.name: _merge(row, slot, shared, own.get(slot.name, {})) for slot in board.slots},
+        elements={place: _merge(row, slot, shared, own.get(slot.name, {})) for place, slot in slots.items()},
     )
     table.done()
-    for slot in board.slots:
-        _check(item, slot, f"{table.path}: {key} {name!r}")
+    for place, slot in slots.items():
+        _check(item, place, slot, f"{table.path}: {key} {name!r}")
     return item
 
 
@@ -141,14 +157,13 @@ def _image(table: Table, key: str, name: str, kind: str) -> Image | None:
     return Image(name, file, kind, builder.read(table))
 
 
-def _of_slots(table: Table, board: Board) -> Iterator[tuple[str, Element]]:
-    slots = [slot.name for slot in board.slots]
+def _of_slots(table: Table, slots: Set[str]) -> Iterator[tuple[str, Element]]:
     for name, values in table.named_tables("slots"):
         if name not in slots:
             raise ConfigError(
                 "config-key",
                 f"{table.path}: an entry speaks of a slot that the board has not",
-                expected=" or ".join(slots),
+                expected=" or ".join(sorted(slots)),
                 found=name,
             )
         yield name, _targets(values)
@@ -175,9 +190,9 @@ def _merge(row: Row, slot: Slot, shared: Element, own: Element) -> Element:
     return {**device, **shared, **own, "properties": properties}
 
 
-def _check(item: Item, slot: Slot, where: str) -> None:
+def _check(item: Item, place: Place, slot: Slot, where: str) -> None:
     """Refuse what SWUpdate would refuse, or pass over."""
-    entry = item.entry(slot)
+    entry = item.entry(place)
     fault = types.said_in_vain(entry)
     if item.row.base and entry.device != slot.device and not entry.properties.get(item.row.base):
         fault = f"its device is not the slot's, so property {item.row.base} has to say what it is based on"
@@ -190,7 +205,7 @@ def _check(item: Item, slot: Slot, where: str) -> None:
         )
         try:
             types.check(complete, where)
-            description.check_values(item.elements[slot.name])
+            description.check_values(item.elements[place])
             return
         except UpdateError as error:
             raise ConfigError(
@@ -199,21 +214,21 @@ def _check(item: Item, slot: Slot, where: str) -> None:
     raise ConfigError("release-content", f"{where}: {fault}")
 
 
-def _check_targets(path: Path, items: Sequence[Item], slot: Slot) -> None:
+def _check_targets(path: Path, items: Sequence[Item], slot: Place) -> None:
     """Refuse two entries for one place."""
     taken: dict[tuple[object, ...], str] = {}
     for item in items:
-        place = types.place(item.entry(slot))
-        if place is None:
+        target = types.place(item.entry(slot))
+        if target is None:
             continue
-        if place in taken:
+        if target in taken:
             raise ConfigError(
                 "release-content",
-                f"{path}: {taken[place]!r} and {item.name!r} go to the same place",
-                found=" ".join(str(part) for part in place if part),
+                f"{path}: {taken[target]!r} and {item.name!r} go to the same place",
+                found=" ".join(str(part) for part in target if part),
                 hint="without 'device' that is the slot that does not run: a board has one device for it",
             )
-        taken[place] = item.name
+        taken[target] = item.name
 
 
 def _entry(section: Section, element: Element) -> Entry:

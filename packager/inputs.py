@@ -42,6 +42,16 @@ def file(table: Table, key: str) -> Path:
     return existing(table.file(key), f"{table.path}: {key}")
 
 
+def optional_file(table: Table, key: str) -> Path | None:
+    """The file that `key` names, if it does.
+
+    Raises:
+        ConfigError: "file-missing".
+    """
+    path = table.optional_file(key)
+    return path and existing(path, f"{table.path}: {key}")
+
+
 def image(table: Table, key: str) -> Path:
     """The image that `key` names.
 

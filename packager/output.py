@@ -27,7 +27,7 @@ def commit(stage: Path, folder: Path, names: Sequence[str]) -> None:
         with (stage / name).open("rb") as file:
             os.fsync(file.fileno())
     for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).replace(folder / name)
 
 

@@ -17,8 +17,8 @@ from typing import Final
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Event, Progress
 from packager import catalogue, output
-from packager.build import REPORT
 from packager.catalogue import Record
+from packager.reporting import REPORT
 from packager.store import Store
 from packager.store.sums import Held, Sent, Sums, measure
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ota import board, settings
-from ota.board import Board, Slot
+from ota.board import Board
 from ota.errors import ConfigError
 from ota.formats.description import MAX_TEXT, Form
 from ota.formats.selection import Section
 from ota.settings import Table
 from ota.trust import decryption
 from ota.trust.decryption import Key
-from packager import entries, inputs, keys
-from packager.entries import Item
+from packager import earlier, entries, hooks, inputs, keys, limits, overrides, slots
+from packager.earlier import Earlier
+from packager.entries import Item, Place
+from packager.hooks import Hooks
 from packager.keys import Signer
+from packager.limits import Limits
 
 # What a boot environment holds as lines `name=value`.
 _VARIABLE: Final = re.compile(r"[^=\s\x00-\x1f]+")
@@ -34,12 +37,15 @@ class Release:
         bootenv, vars: variables that are set whatever slot is written; an empty value unsets one.
         switches: whether the variables of the slot that was written, which start it, are set.
         key: of encrypted artifacts.
+        commit: of the sources that it was made from.
+        earlier: what its deltas may be made from.
     """
 
+    file: Path
     name: str
     version: str
     description: str | None
-    board: Board
+    boards: tuple[Board, ...]
     items: tuple[Item, ...]
     signer: Signer | None
     form: Form
@@ -48,6 +54,10 @@ class Release:
     vars: Mapping[str, str]
     switches: bool
     key: Key | None
+    commit: str | None
+    earlier: Earlier
+    limits: Limits
+    hooks: Hooks
 
     @property
     def package(self) -> str:
@@ -55,22 +65,28 @@ class Release:
         return f"{self.name}-{self.version}.swu"
 
 
-def read(path: Path) -> Release:
+def read(path: Path, changes: Sequence[str] = ()) -> Release:
     """Read a release file, and see that all files that it names are there.
+
+    Args:
+        path: the file.
+        changes: "KEY=VALUE" each, as `overrides` explains.
 
     Raises:
         ConfigError: config-syntax, config-key, config-value, file-missing or release-content.
     """
-    table = settings.read(path)
-    for_board, version = _board(table), inputs.name(table, "version")
-    name, description = inputs.name(table, "name", for_board.name), _text(table, "description")
-    items = entries.read(table, for_board, version)
+    table = Table(path, overrides.apply(settings.load(path), changes))
+    named, version = _boards(table), inputs.name(table, "version")
+    boards = tuple(named.values())
+    name = inputs.name(table, "name", boards[0].name if len(boards) == 1 else None)
+    description, items = _text(table, "description"), entries.read(table, boards, version)
     switch, encrypt = table.optional_flag("switch"), table.table("encrypt")
     release = Release(
+        file=path,
         name=name,
         version=version,
         description=description,
-        board=for_board,
+        boards=boards,
         items=items,
         signer=keys.read(table.table("sign")),
         form=_form(table),
@@ -79,15 +95,39 @@ def read(path: Path) -> Release:
         vars=_variables(table, "vars"),
         switches=switch is not False,
         key=_key(encrypt),
+        commit=_text(table, "source-commit"),
+        earlier=earlier.read(table, version),
+        limits=limits.read(table.table("device"), table.table("budget")),
+        hooks=hooks.read(table.table("hooks")),
     )
     table.done()
     _check_entries(path, release, switch)
+    for written, found in named.items():
+        slots.check(found, slots.sizes(written, path.parent), items)
     _check_bootenv(path, release)
     return release
 
 
-def _board(table: Table) -> Board:
-    found = board.load(table.text("board"), table.path.parent)
+def _boards(table: Table) -> dict[str, Board]:
+    """The boards, by the name or path that is written."""
+    single, several = table.optional_text("board"), table.texts("boards")
+    if (single is None) == (not several):
+        raise ConfigError(
+            "config-key",
+            f"{table.path}: for which board?",
+            expected="one of the keys 'board' and 'boards'",
+            found="both" if several else "neither",
+        )
+    boards = {name: _board(table.path, name) for name in several or filter(None, (single,))}
+    names = [found.name for found in boards.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError("config-value", f"{table.path}: boards: two are named {name!r}")
+    return boards
+
+
+def _board(path: Path, name: str) -> Board:
+    found = board.load(name, path.parent)
     if not found.revisions:
         raise ConfigError(
             "config-value", f"board {found.name!r}: revisions", expected="at least one", found="none"
@@ -157,7 +197,8 @@ def _check_entries(path: Path, release: Release, switch: bool | None) -> None:
     if not release.items:
         expected = " or ".join(f"[[{key}]]" for key in entries.KEYS)
         raise ConfigError("release-content", f"{path} installs nothing", expected=expected)
-    if switch is None and not all(_is_written(slot, release.items) for slot in release.board.slots):
+    places = entries.places(release.boards)
+    if switch is None and not all(_is_written(at, slot.device, release.items) for at, slot in places.items()):
         raise ConfigError(
             "config-key",
             f"{path}: no image or file goes to the slot that does not run",
@@ -174,13 +215,13 @@ def _check_entries(path: Path, release: Release, switch: bool | None) -> None:
         )
 
 
-def _is_written(slot: Slot, items: tuple[Item, ...]) -> bool:
+def _is_written(place: Place, device: str, items: tuple[Item, ...]) -> bool:
     written = (Section.IMAGES, Section.FILES)
-    return any(item.section in written and item.entry(slot).device == slot.device for item in items)
+    return any(item.section in written and item.entry(place).device == device for item in items)
 
 
 def _check_bootenv(path: Path, release: Release) -> None:
-    for slot in release.board.slots:
+    for slot in entries.places(release.boards).values():
         for name in release.bootenv if release.switches else ():
             if name in slot.bootenv:
                 raise ConfigError(

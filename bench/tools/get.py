@@ -76,6 +76,12 @@ ALL = (
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
     Tool("mmdebstrap", "1.0+", NATIVE, "usr/bin/mmdebstrap", ("mmdebstrap",),
          environment='PATH="$root/usr/bin:$PATH"'),
+    # It starts itself again by /proc/self/exe, which may not be a dynamic linker.
+    Tool("chromium", "120+", NATIVE, "usr/lib/chromium/chromium", ("chromium",),
+         environment='FONTCONFIG_SYSROOT="$root" LD_LIBRARY_PATH="$(IFS=:;'
+                     ' set -- "$root"/lib/*-gnu "$root"/usr/lib/*-gnu "$root"/usr/lib/*-gnu/pulseaudio;'
+                     ' echo "$*")"'),
+    Tool("chromedriver", "120+", NATIVE, "usr/bin/chromedriver", ("chromium-driver",)),
 )  # fmt: skip
 
 # Needed only for installing, or there wherever apt is: declared as installed. All else counts as missing, so
@@ -206,7 +212,8 @@ def _check_version(tool: Tool, debs: Sequence[Path]) -> None:
 def _write_wrapper(tool: Tool) -> None:
     root = TOOLS / _suite(tool)
     start = f'"$root/{tool.program}"'
-    if (root / tool.program).read_bytes()[:2] != b"#!":
+    is_script = (root / tool.program).read_bytes()[:2] == b"#!"
+    if not is_script and "LD_LIBRARY_PATH" not in tool.environment:
         # Through its own dynamic linker instead of LD_LIBRARY_PATH, which programs it starts would inherit.
         linker = next(
             linker for lib in ("lib", "usr/lib") for linker in (root / lib).glob("*/ld-linux*.so.*")

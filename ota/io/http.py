@@ -312,7 +312,12 @@ def open_file(url: str, network: Network, servers: Servers) -> Reader:
     """
     with closing(HttpSource(url, None, network, servers)) as asked:
         size = asked.find_size()
-    return _Stream(_whole(HttpSource(url, size, network, servers, request=size), size))
+    return stream(HttpSource(url, size, network, servers, request=size), size)
+
+
+def stream(source: HttpSource, size: int) -> Stream:
+    """A file of that many bytes from its start; the source is closed at its end."""
+    return Stream(_whole(source, size))
 
 
 def _whole(source: HttpSource, size: int) -> Iterator[bytes]:
@@ -333,12 +338,16 @@ def _useless(transfer: Transfer) -> Exception:
     )
 
 
-class _Stream:
+class Stream:
     """Pieces as a Reader."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._rest = b""
+
+    def begin(self) -> None:
+        """Wait for the first piece, so that what cannot be had at all fails now."""
+        self._rest = self._rest or next(self._pieces, b"")
 
     def read(self, size: int, /) -> bytes:
         if not self._rest:

@@ -51,6 +51,13 @@ ARROWS: dict[str, set[str]] = {
     "ota.slotsync": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.device", "ota.job",
     },
+    "ota.choice": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.sync", "ota.config", "ota.device",
+    },
+    "ota.alternative": {
+        "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.native", "ota.sync", "ota.choice",
+        "ota.device", "ota.job", "ota.slotsync",
+    },
     "ota.layout": {"ota.errors", "ota.formats", "ota.io"},
     "ota.package": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.io", "ota.trust", "ota.job",
@@ -90,7 +97,8 @@ ARROWS: dict[str, set[str]] = {
     "ota.statistics": {"ota.interfaces"},
     "handlers": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.io", "ota.sync",
-        "ota.device", "ota.job", "ota.layout", "ota.slotsync", "ota.files", "ota.filesystem",
+        "ota.device", "ota.job", "ota.alternative", "ota.layout", "ota.slotsync", "ota.files",
+        "ota.filesystem",
     },
     "packager": {
         "ota.errors", "ota.interfaces", "ota.formats", "ota.native", "ota.settings", "ota.board", "ota.trust",

@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
-from ota.errors import ConfigError, OtaError, TrustError, UpdateError
+from ota.errors import ConfigError, TrustError, UpdateError
 from ota.formats import zchunk
 from ota.formats.selection import Entry
 from ota.interfaces import Reader
 from ota.io.readers import read_full
-from ota.native import zck
 from ota.settings import Table
-from packager import inputs
-from packager.builders import result
-from packager.interfaces import Artifact, Companions, Figures, Image, Measured, Workspace
+from packager import candidates, inputs, published, zck
+from packager.builders import alternatives, result
+from packager.interfaces import Artifact, Bases, Companions, Delta, Figures, Image, Workspace
 
 MAX_URL: Final = 2048  # bytes; stock SWUpdate has 32 KiB for URL and ranges of a request together
 
@@ -32,11 +28,13 @@ class Options:
     """Of an image of this type."""
 
     url: str  # of the folder where the .zck will lie, with a slash at its end
+    level: int  # of zck.LEVELS
+    candidates: candidates.Settings
 
 
 def read(table: Table) -> Options:
-    """`url`."""
-    url = table.text("url")
+    """`url`, `level`, and what other methods are allowed."""
+    url, level = table.text("url"), table.integer("level", zck.LEVEL)
     if not _is_folder(url):
         raise ConfigError(
             "config-value",
@@ -45,26 +43,36 @@ def read(table: Table) -> Options:
             found=repr(url),
             hint="it is the address under which devices will reach the folder publish/",
         )
-    return Options(url.rstrip("/") + "/")
+    if level not in zck.LEVELS:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: level of an image is wrong",
+            expected=f"{zck.LEVELS[0]} to {zck.LEVELS[-1]}, as zstd's",
+            found=level,
+        )
+    return Options(url.rstrip("/") + "/", level, candidates.read(table))
 
 
 def build(image: Image, workspace: Workspace) -> Artifact:
-    """Write the .zck to be published, and its header as the archive's member."""
+    """Write the files to be published, and the .zck's header as the archive's member."""
     options: Options = image.options
-    published = workspace.zck(image)
-    header = workspace.members / f"{image.name}.zck-header"
-    with image.file.open("rb") as source, published.open("wb+") as output, _spooling_in(workspace.members):
-        measured = Measured(source)
-        size = zck.write(measured, output.fileno())
-        output.seek(0)
-        header.write_bytes(read_full(output, size))
+    file = workspace.published(image, ".zck")
+    written = zck.write(image.file, file, level=options.level, threads=workspace.threads)
+    member = workspace.members / f"{image.name}.zck-header"
+    member.write_bytes(written.header.data)
+    bases = workspace.bases.get(image.name, Bases())
+    plain = Delta(file.name, written.header, written.size, written.sha256)
+    delta = candidates.make(image, options.candidates, plain, bases, workspace)
     about = {
-        "url": options.url + published.name,
+        "url": options.url + file.name,
         "chain": "raw",
         "zckloglevel": "error",
-        **result.properties(measured),
+        **result.properties(written),
+        **alternatives.properties(delta),
     }
-    return Artifact(header.name, header, lambda other: {**about, "source": other.device})
+    return Artifact(
+        member.name, member, lambda other: {**about, "source": other.device}, bases=delta.bases, delta=delta
+    )
 
 
 def check(entry: Entry, payload: Reader, companions: Companions) -> Figures:
@@ -89,9 +97,10 @@ def check(entry: Entry, payload: Reader, companions: Companions) -> Figures:
         return figures
     path = companions.publish / urllib.parse.urlsplit(entry.property("url") or "").path.rpartition("/")[2]
     inputs.existing(path, f"the .zck of {entry.filename}")
-    with path.open("rb") as file, _naming(path):
+    with path.open("rb") as file, published.naming(path):
         _check_head(file, header)
-        return {**figures, **result.check(entry, _decode(file, header)), "zck": path.name}
+        figures |= {**result.check(entry, published.image(file, header)), "zck": path.name}
+    return {**figures, **alternatives.check(entry, companions)}
 
 
 def _is_folder(url: str) -> bool:
@@ -126,36 +135,3 @@ def _check_head(file: BinaryIO, header: zchunk.Header) -> None:
     size = os.fstat(file.fileno()).st_size
     if size != header.file_size:
         raise TrustError("digest-mismatch", "its length", expected=header.file_size, found=size)
-
-
-def _decode(file: BinaryIO, header: zchunk.Header) -> Iterator[bytes]:
-    """The image that a .zck gives, each chunk proved."""
-    decoder = zchunk.Decoder(header)
-    for chunk in header:
-        file.seek(chunk.start)
-        yield decoder.decode(chunk, read_full(file, chunk.stop - chunk.start))
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Says in which file it was."""
-    try:
-        yield
-    except OtaError as error:
-        raise type(error)(
-            error.code, f"{path.name}: {error.what}", expected=error.expected, found=error.found
-        ) from error
-
-
-@contextmanager
-def _spooling_in(folder: Path) -> Iterator[None]:
-    """libzck spools all chunks in $TMPDIR; /tmp often is memory, and a .zck can be gigabytes."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before

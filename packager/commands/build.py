@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError
-from packager import build, keys, release
+from packager import build, full, keys, release, reporting
 from packager.commands import Answer
 
 HELP: Final = "Build a release: the package, what is to be published, and a report."
@@ -24,10 +25,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dev-keys", type=Path, metavar="DIR", help="sign with a key made in DIR, for a first try"
     )
+    parser.add_argument("--full", action="store_true", help="no deltas: whole images in the package")
+    add_changes(parser)
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """The option of all that read a release file."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="in place of what the release file says, e.g. image.rootfs.file=v2.img; may be given again",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:
-    wanted = release.read(options.release)
+    wanted = release.read(options.release, options.set)
     if wanted.signer and options.dev_keys:
         raise ConfigError(
             "release-content",
@@ -35,6 +49,8 @@ def run(options: argparse.Namespace) -> Answer:
             expected="one of the two",
             found="both",
         )
+    if options.full:
+        wanted = full.without_deltas(wanted)
     signer = keys.development(options.dev_keys) if options.dev_keys else wanted.signer
     if signer is None:
         raise ConfigError(
@@ -43,8 +59,9 @@ def run(options: argparse.Namespace) -> Answer:
             expected="[sign] with certificate and key",
             hint="for a first try: --dev-keys DIR makes a key",
         )
-    contents = build.build(wanted, signer, options.output, time=signing_time(os.environ))
-    return Answer(contents.to_json(), contents.lines())
+    built = build.build(wanted, signer, options.output, time=signing_time(os.environ))
+    report = json.loads((options.output / reporting.REPORT).read_text())
+    return Answer(report, [*built.contents.lines(), *built.costs.lines()])
 
 
 def signing_time(environment: Mapping[str, str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from ota.errors import ConfigError
 from ota.trust.signature import Trust
 from packager import check, inputs
 from packager.commands import Answer, inspect
-from packager.interfaces import Companions
+from packager.interfaces import BaseFile, Companions
 
 HELP: Final = "Check that a package is whole, signed, and installable here and by stock SWUpdate."
 
@@ -39,7 +40,13 @@ def run(options: argparse.Namespace) -> Answer:
             expected="--certificate FILE or --public-key FILE",
             hint="otapack inspect looks into a package whoever signed it",
         )
-    bases = tuple(inputs.existing(path, "--base") for path in options.base)
+    bases = tuple(map(_base, options.base))
     contents = check.verify(options.package, trust, Companions(options.publish, bases, inspect.key(options)))
     _log.info("%s is whole, signed by a trusted key, and can be installed", options.package)
     return Answer(contents.to_json(), contents.lines())
+
+
+def _base(path: Path) -> BaseFile:
+    with inputs.existing(path, "--base").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return BaseFile(path, path.stat().st_size, digest)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from packager import cli, keys
+from packager import build, cli, keys, release
 from packager.keys import Signer
 from packager.tests import examples
 
 IMAGE_SIZE = 3 << 20  # bytes
+PART = 64 << 10  # bytes; of uploads to a bucket inside this process
 
 TYPES = {
     "delta": 'type = "delta"\nurl = "https://updates.example.com/gateway/"',
@@ -128,6 +129,19 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
     return keys.development(tmp_path_factory.mktemp("keys"))
 
 
+@pytest.fixture(scope="session")
+def earlier(images: Path, signer: Signer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `otapack build` left of version 1.0.0, whose image is v1.img."""
+    folder = tmp_path_factory.mktemp("earlier")
+    path = folder / "release.toml"
+    path.write_text(
+        'version = "1.0.0"\nname = "gateway"\nboard = "demo"\n[[image]]\nname = "rootfs"\n'
+        f'file = "{images / "v1.img"}"\n{TYPES["delta"]}\n'
+    )
+    build.build(release.read(path), signer, folder / "out", time=0)
+    return folder / "out"
+
+
 @pytest.fixture
 def project(tmp_path: Path, images: Path, signer: Signer, capsys: pytest.CaptureFixture[str]) -> Project:
     """A folder where nothing was built yet."""
@@ -135,3 +149,28 @@ def project(tmp_path: Path, images: Path, signer: Signer, capsys: pytest.Capture
         (tmp_path / name).symlink_to(images / name)
     examples.write_files(tmp_path)
     return Project(tmp_path, signer, capsys)
+
+
+@pytest.fixture(scope="module")
+def _s3() -> Iterator[Any]:
+    """A client of an S3 server inside this process."""
+    import boto3
+    from moto import mock_aws
+
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setattr("packager.store.sums.PART", PART)
+        patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
+        yield boto3.client("s3")
+
+
+# boto3 makes its classes at run time: there is no type to name.
+@pytest.fixture
+def client(_s3: Any) -> Any:
+    """The same, where there is nothing but a bucket `releases`."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()
+    _s3.create_bucket(Bucket="releases")
+    return _s3

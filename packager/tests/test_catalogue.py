@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from ota.errors import OtaError
 from packager import catalogue, record, store
-from packager.record import Image, Manifest, Published, Record
 from packager.store import Store
 from packager.tests.conftest import Project
+from packager.tests.outputs import HEADER, release, write_record
 
-HEADER = b"a zchunk header, to whom it may concern"
 DAY = 24 * 60 * 60
 
 
-def release(version: str = "2.0.0", when: int = 1_700_000_000, content: str = "a") -> Record:
-    rootfs = Image(
-        size=3 << 20,
-        sha256=content * 64,
-        manifest=Manifest("rootfs.zck-header", hashlib.sha256(HEADER).hexdigest()),
-        published=(
-            Published(f"rootfs-{version}-from-1.0.0.rdiff.zst", "rdiff", 1000, "1.0.0"),
-            Published(f"rootfs-{version}.zck", "zchunk", 2 << 20),
-        ),
-    )
-    kernel = Image(size=5 << 20, sha256="b" * 64, target="/dev/mmcblk0p5")
-    return Record(
-        product="gateway",
-        version=version,
-        boards=("demo",),
-        when=when,
-        commit="0123abcd",
-        tools={"otakit": "0.1.0", "zstd": "1.5.5"},
-        images={"rootfs": rootfs, "kernel": kernel},
-    )
-
-
 @pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store where nothing is yet."""
     if request.param == "folder":
-        yield store.open(str(tmp_path / "catalogue"))
-        return
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "for-tests-only")
-    with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="releases")
-        yield store.open("s3://releases/records/of/all")
+        return store.open(str(tmp_path / "catalogue"))
+    request.getfixturevalue("client")
+    return store.open("s3://releases/records/of/all")
 
 
 def test_a_release_that_was_added_is_read_again(place: Store) -> None:
@@ -191,12 +160,6 @@ def test_pruning_keeps_the_newest_and_forgets_the_oldest_first() -> None:
     assert [each.version for each in catalogue.prune(known, now=now + 999 * DAY, max_age_days=1)] == [
         "1.100", "1.10", "1.1",
     ]  # fmt: skip
-
-
-def write_record(folder: Path, of: Record) -> Path:
-    """As a build leaves it."""
-    catalogue.add(store.open(str(folder / "record")), of, {"rootfs": HEADER})
-    return folder
 
 
 def test_the_verb_lists_adds_and_prunes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

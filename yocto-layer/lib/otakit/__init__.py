@@ -1,0 +1,3 @@
+"""What the layer computes; bitbake finds it by `addpylib` in conf/layer.conf."""
+
+BBIMPORTS = ["release"]
