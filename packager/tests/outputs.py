@@ -13,6 +13,7 @@ from packager.record import Image, Manifest, Published, Record
 HEADER = b"a zchunk header, to whom it may concern"
 PACKAGE = "gateway-2.0.0.swu"
 ZCK = "rootfs-2.0.0.zck"
+DELTA = "rootfs-2.0.0-from-1.0.0.rdiff.zst"
 
 
 def release(version: str = "2.0.0", when: int = 1_700_000_000, content: str = "a") -> Record:
@@ -59,7 +60,7 @@ def write(folder: Path, *, zck: int = 3000, seed: int = 1, content: str = "a") -
     chance = random.Random(seed)
     (folder / "publish").mkdir(parents=True)
     (folder / "publish" / ZCK).write_bytes(chance.randbytes(zck))
-    (folder / "publish/rootfs-2.0.0-from-1.0.0.rdiff.zst").write_bytes(chance.randbytes(1000))
+    (folder / "publish" / DELTA).write_bytes(chance.randbytes(1000))
     package = chance.randbytes(2000)
     (folder / PACKAGE).write_bytes(package)
     report = {"package": PACKAGE, "size": 2000, "sha256": hashlib.sha256(package).hexdigest()}

@@ -18,9 +18,7 @@ from packager.store.folder import Folder
 from packager.store.sums import Held
 from packager.tests import outputs
 from packager.tests.conftest import Project
-from packager.tests.outputs import HEADER, PACKAGE, ZCK
-
-DELTA = "rootfs-2.0.0-from-1.0.0.rdiff.zst"
+from packager.tests.outputs import DELTA, HEADER, PACKAGE, ZCK
 
 
 @pytest.fixture(params=["folder", "bucket"])
