@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError
-from packager import catalogue, store
+from packager import catalogue, finished, store
 from packager.catalogue import Record
 from packager.commands import Answer, build
 from packager.store import Store
@@ -56,7 +56,7 @@ def _list(place: Store, products: Sequence[str]) -> Answer:
 
 
 def _add(place: Store, folder: Path) -> Answer:
-    record, manifests = catalogue.load(folder / "record")
+    record, manifests = finished.read(folder).record()
     is_new = catalogue.add(place, record, manifests)
     said = "is in" if is_new else "was in"
     return Answer(
