@@ -19,7 +19,7 @@ from packager.keys import Signer
 KEPT: Final = lab.BUILD / "bench-engine/zck"
 
 # Other sources may give another .zck of the same image.
-_MAKERS: Final = ("ota/native/zck.py", "ota/native/build_zck.py", "packager/builders/delta.py")
+_MAKERS: Final = ("packager/zck.py", "ota/formats/zchunk.py", "packager/builders/delta.py")
 
 
 def publish(device: Lab, images: dict[str, Path]) -> dict[str, Path]:

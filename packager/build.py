@@ -56,12 +56,9 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     count = threads or len(os.sched_getaffinity(0))
     found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        workspace = _workspace(stage, release, found, count)
-        artifacts = [_build(item, workspace, release.key) for item in release.items]
+        workspace, artifacts, costs = _make(stage, release, signer, found, time, count)
         record_files = _record(stage, release, artifacts, time)
         package = stage / release.package
-        _write(package, describe.describe(release, artifacts), artifacts, signer, time)
-        costs = _costs(release, package, artifacts)
         _check_budget(release, costs)
         _log.info("reading %s back", release.package)
         base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
@@ -80,6 +77,26 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     for name in names:
         _log.info("wrote %s", folder / name)
     return built
+
+
+def price(release: Release, signer: Signer, folder: Path, *, time: int, threads: int | None = None) -> Costs:
+    """What that release would cost devices: all of it is built in `folder`, and nothing is left there."""
+    keys.sign(b"", signer, time=time)
+    count = threads or len(os.sched_getaffinity(0))
+    found = bases.find(release, time=time, threads=count)
+    with output.staging(folder) as stage:
+        return _make(stage, release, signer, found, time, count)[2]
+
+
+def _make(
+    stage: Path, release: Release, signer: Signer, found: Mapping[str, Bases], time: int, threads: int
+) -> tuple[Workspace, list[Artifact | None], Costs]:
+    """All that is to be published, and the package."""
+    workspace = _workspace(stage, release, found, threads)
+    artifacts = [_build(item, workspace, release.key) for item in release.items]
+    package = stage / release.package
+    _write(package, describe.describe(release, artifacts), artifacts, signer, time)
+    return workspace, artifacts, _costs(release, package, artifacts)
 
 
 def _variables(release: Release, folder: Path) -> dict[str, str | Path]:

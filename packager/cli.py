@@ -10,15 +10,29 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ota.errors import OtaError
-from packager.commands import Command, bootscript, build, catalogue, inspect, lint, publish, report, verify
+from packager.commands import (
+    Command,
+    bootscript,
+    build,
+    catalogue,
+    diff,
+    estimate,
+    inspect,
+    lint,
+    publish,
+    report,
+    verify,
+)
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
+    "estimate": estimate,
     "inspect": inspect,
     "verify": verify,
     "lint": lint,
     "report": report,
     "bootscript": bootscript,
+    "diff": diff,
     "publish": publish,
     "catalogue": catalogue,
 }

@@ -10,7 +10,7 @@ from packager.choice import Candidate, Reason
 from packager.limits import Limits
 from packager.price import Link
 
-_HEADINGS = ("image", "base", "method", "download", "share", "memory", "cpu", "server", "")
+_HEADINGS = ("image", "base", "method", "download", "share", "memory", "cpu", "server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,17 @@ class Costs:
             "rows": [self._row(candidate, link) for candidate in self.candidates],
         }
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, link: Link | None = None) -> Iterator[str]:
         """A table for people; nothing where there is nothing to choose."""
         if not self.candidates:
             return
-        rows = [_HEADINGS, *map(self._words, self.candidates)]
+        headings = (*_HEADINGS, *(("time",) if link else ()), "")
+        rows = [headings, *(self._words(found, link) for found in self.candidates)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        last = len(headings) - 1
         for row in rows:
             words = [
-                word.ljust(width) if place < 3 or place == 8 else word.rjust(width)
+                word.ljust(width) if place < 3 or place == last else word.rjust(width)
                 for place, (word, width) in enumerate(zip(row, widths, strict=True))
             ]
             yield "  ".join(words).rstrip()
@@ -69,8 +71,16 @@ class Costs:
             "budget-exceeded",
             f"{self.product} {self.version} costs devices more than [budget] allows",
             expected=f"at most {limit} bytes from each base",
-            found=", ".join(f"{size} bytes from {base}" for base, size in over.items()),
+            found="; ".join(self._excess(base, size, size - (limit or 0)) for base, size in over.items()),
             hint="otapack lint and otapack diff name what makes the update large",
+        )
+
+    def _excess(self, base: str, size: int, excess: int) -> str:
+        """By how much, and what the bytes are for."""
+        chosen = [found for found in self.candidates if found.chosen and found.base == base]
+        parts = [f"{found.image} {found.price.fetched_bytes} by {found.price.method}" for found in chosen]
+        return f"{size} bytes from {base}, {excess} too many: " + ", ".join(
+            [*parts, f"the package {self.package_bytes}"]
         )
 
     def _row(self, found: Candidate, link: Link | None) -> dict[str, object]:
@@ -95,7 +105,7 @@ class Costs:
     def _share(self, found: Candidate) -> float:
         return round((self.package_bytes + found.price.fetched_bytes) / self.sizes[found.image], 6)
 
-    def _words(self, found: Candidate) -> tuple[str, ...]:
+    def _words(self, found: Candidate, link: Link | None) -> tuple[str, ...]:
         price = found.price
         return (
             found.image,
@@ -106,5 +116,6 @@ class Costs:
             f"{price.memory_bytes:,}",
             price.cpu,
             f"{price.storage_bytes:,}",
+            *((f"{link.seconds(price, self.package_bytes):,.1f} s",) if link else ()),
             ", ".join(filter(None, ("chosen" if found.chosen else "", found.refused))),
         )

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ota.errors import ConfigError
 from ota.settings import Table
 
 Command = Sequence[str]
+
+_STDERR: Final = 2  # a file descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,8 @@ def run(commands: Sequence[Command], folder: Path, variables: Mapping[str, str |
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     for command in commands:
         try:
-            # stdout is for the verb's own answer
-            status = subprocess.run(
-                command, cwd=folder, env=environment, stdout=sys.stderr.fileno()
-            ).returncode
+            # its stdout is for the verb's own answer
+            status = subprocess.run(command, cwd=folder, env=environment, stdout=_STDERR).returncode
         except OSError as error:
             raise ConfigError(
                 "tool-missing", f"the hook {command[0]!r} cannot be started", found=error.strerror

@@ -49,7 +49,7 @@ class Price:
     method: Method
     fetched_bytes: int  # beside the package
     requests: int
-    memory_bytes: int  # that the device's job takes, beside the agent itself
+    memory_bytes: int  # of the whole agent on the device, as `limits.memory` counts it
     cpu: Cpu
     storage_bytes: int  # on the server; of a .zck once for all bases
     spool_bytes: int = 0  # on the device's state folder meanwhile
@@ -84,7 +84,7 @@ def zchunk(header: Header, base: Header | None) -> Price:
         Method.ZCHUNK,
         sum(_size(ranges) for ranges in requests),
         len(requests),
-        footprint.planned(plan),
+        footprint.AGENT + footprint.planned(plan),
         Cpu.LOW,
         header.file_size,
     )
@@ -99,7 +99,8 @@ def file(method: Method, size: int, window: int) -> Price:
     """
     assert method is not Method.ZCHUNK, method
     spool = size if method is Method.RDIFF else 0
-    return Price(method, size, 1, footprint.streamed(window), Cpu.MEDIUM, size, spool)
+    memory = footprint.AGENT + footprint.streamed(window)
+    return Price(method, size, 1, memory, Cpu.MEDIUM, size, spool)
 
 
 def parse_link(text: str) -> Link:

@@ -1,4 +1,4 @@
-"""libzck: writes a .zck for the build side, and is the oracle for our own header parser and chunker.
+"""libzck reads a header: the oracle for what we write and parse ourselves.
 
 The device never imports this module: libzck reads past its buffers on a hostile header (zchunk#117).
 """
@@ -10,16 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from ota.errors import ConfigError, OtaError, UpdateError
-from ota.interfaces import Reader
+from ota.errors import UpdateError
 from ota.native._zck import ffi, lib
 
-BUFFER: Final = 1024 * 1024  # bytes; the .zck does not depend on it
-
-# Until 1.5.0 the error of a context that could not be made lies in one place for the whole process, and where
-# writing begins the umask, which is the process's too, is another one for a moment.
+# Until 1.5.0 the error of a context that could not be made lies in one place for the whole process.
 _creation = threading.Lock()
 
 
@@ -34,40 +30,6 @@ class Chunk:
     length: int  # bytes
 
 
-def write(source: Reader, output_fd: int, *, level: int = 9) -> int:
-    """Write the .zck of `source`, as `zck -u --chunk-hash-type sha256` does.
-
-    libzck keeps all compressed chunks in a file in $TMPDIR and copies them behind the header at the end.
-
-    Args:
-        source: an image.
-        output_fd: an empty file, open for writing.
-        level: zstd's; 9 is what the `zck` program uses.
-
-    Returns:
-        Length of the header in bytes.
-
-    Raises:
-        ConfigError: release-content: the file cannot be written.
-    """
-    options = (
-        (lib.ZCK_COMP_TYPE, lib.ZCK_COMP_ZSTD),
-        (lib.ZCK_ZSTD_COMP_LEVEL, level),
-        (lib.ZCK_UNCOMP_HEADER, 1),
-        (lib.ZCK_HASH_CHUNK_TYPE, lib.ZCK_HASH_SHA256),
-    )
-    with _context() as context:
-        with _creation:
-            done = lib.zck_init_write(context, output_fd)
-        done = done and all(lib.zck_set_ioption(context, *option) for option in options)
-        while done and (data := source.read(BUFFER)):
-            done = lib.zck_write(context, data, len(data)) == len(data)
-        if not (done and lib.zck_close(context)):
-            raise _refusal(ConfigError, "release-content", context)
-        length: int = lib.zck_get_header_length(context)
-        return length
-
-
 def chunks(header: bytes) -> list[Chunk]:
     """The rows of a header, without row 0, the dictionary.
 
@@ -80,7 +42,7 @@ def chunks(header: bytes) -> list[Chunk]:
         os.lseek(fd, 0, os.SEEK_SET)
         with _context() as context:
             if not lib.zck_init_read(context, fd):
-                raise _refusal(UpdateError, "header-format", context)
+                raise _refusal(context)
             return list(_rows(context))
     finally:
         os.close(fd)
@@ -120,5 +82,6 @@ def _digest(text: Any) -> bytes:
         lib.free(text)
 
 
-def _refusal(family: type[OtaError], code: str, context: Any) -> OtaError:
-    return family(code, f"libzck: {ffi.string(lib.zck_get_error(context)).decode(errors='replace').strip()}")
+def _refusal(context: Any) -> UpdateError:
+    said = ffi.string(lib.zck_get_error(context)).decode(errors="replace")
+    return UpdateError("header-format", f"libzck: {said.strip()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import random
@@ -21,6 +20,8 @@ from hypothesis import strategies as st
 from ota.native import chunker, zck
 from ota.native.chunker import MAX_CHUNK, MIN_CHUNK, Chunker, byte_sum
 
+pytestmark = pytest.mark.tool("zck")
+
 WINDOW = 48
 
 
@@ -38,10 +39,11 @@ def ours(data: bytes | bytearray, sizes: Iterable[int] = (1 << 20,)) -> list[int
 
 
 def libzck(data: bytes | bytearray) -> list[int]:
-    with tempfile.TemporaryFile() as file:
-        length = zck.write(io.BytesIO(data), file.fileno(), level=1)
-        file.seek(0)
-        return [chunk.length for chunk in zck.chunks(file.read(length))]
+    with tempfile.TemporaryDirectory() as folder:
+        image, file = Path(folder, "image"), Path(folder, "image.zck")
+        image.write_bytes(data)
+        subprocess.run(["zck", "-u", "--compression-format=none", "-o", file, image], check=True)
+        return [chunk.length for chunk in zck.chunks(file.read_bytes())]
 
 
 def find_triggers() -> list[bytes]:

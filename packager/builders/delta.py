@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
@@ -16,11 +13,10 @@ from ota.formats import zchunk
 from ota.formats.selection import Entry
 from ota.interfaces import Reader
 from ota.io.readers import read_full
-from ota.native import zck as libzck
 from ota.settings import Table
-from packager import candidates, inputs, published
+from packager import candidates, inputs, published, zck
 from packager.builders import alternatives, result
-from packager.interfaces import Artifact, Bases, Companions, Delta, Figures, Image, Measured, Workspace
+from packager.interfaces import Artifact, Bases, Companions, Delta, Figures, Image, Workspace
 
 MAX_URL: Final = 2048  # bytes; stock SWUpdate has 32 KiB for URL and ranges of a request together
 
@@ -32,12 +28,13 @@ class Options:
     """Of an image of this type."""
 
     url: str  # of the folder where the .zck will lie, with a slash at its end
+    level: int  # of zck.LEVELS
     candidates: candidates.Settings
 
 
 def read(table: Table) -> Options:
-    """`url`, and what other methods are allowed."""
-    url = table.text("url")
+    """`url`, `level`, and what other methods are allowed."""
+    url, level = table.text("url"), table.integer("level", zck.LEVEL)
     if not _is_folder(url):
         raise ConfigError(
             "config-value",
@@ -46,28 +43,31 @@ def read(table: Table) -> Options:
             found=repr(url),
             hint="it is the address under which devices will reach the folder publish/",
         )
-    return Options(url.rstrip("/") + "/", candidates.read(table))
+    if level not in zck.LEVELS:
+        raise ConfigError(
+            "config-value",
+            f"{table.path}: level of an image is wrong",
+            expected=f"{zck.LEVELS[0]} to {zck.LEVELS[-1]}, as zstd's",
+            found=level,
+        )
+    return Options(url.rstrip("/") + "/", level, candidates.read(table))
 
 
 def build(image: Image, workspace: Workspace) -> Artifact:
     """Write the files to be published, and the .zck's header as the archive's member."""
     options: Options = image.options
-    zck = workspace.published(image, ".zck")
-    with image.file.open("rb") as source, zck.open("wb+") as output, _spooling_in(workspace.members):
-        measured = Measured(source)
-        size = libzck.write(measured, output.fileno())
-        output.seek(0)
-        header = zchunk.parse_manifest(read_full(output, size))
+    file = workspace.published(image, ".zck")
+    written = zck.write(image.file, file, level=options.level, threads=workspace.threads)
     member = workspace.members / f"{image.name}.zck-header"
-    member.write_bytes(header.data)
+    member.write_bytes(written.header.data)
     bases = workspace.bases.get(image.name, Bases())
-    plain = Delta(zck.name, header, measured.size, measured.sha256)
+    plain = Delta(file.name, written.header, written.size, written.sha256)
     delta = candidates.make(image, options.candidates, plain, bases, workspace)
     about = {
-        "url": options.url + zck.name,
+        "url": options.url + file.name,
         "chain": "raw",
         "zckloglevel": "error",
-        **result.properties(measured),
+        **result.properties(written),
         **alternatives.properties(delta),
     }
     return Artifact(
@@ -135,17 +135,3 @@ def _check_head(file: BinaryIO, header: zchunk.Header) -> None:
     size = os.fstat(file.fileno()).st_size
     if size != header.file_size:
         raise TrustError("digest-mismatch", "its length", expected=header.file_size, found=size)
-
-
-@contextmanager
-def _spooling_in(folder: Path) -> Iterator[None]:
-    """libzck spools all chunks in $TMPDIR; /tmp often is memory, and a .zck can be gigabytes."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before

@@ -11,9 +11,10 @@ from ota.formats.selection import Entry
 from ota.interfaces import Reader
 from ota.native import rsync
 from packager.interfaces import BaseFile, Companions, Figures, Measured
+from packager.zck import Written
 
 
-def properties(image: Measured) -> dict[str, str | list[str]]:
+def properties(image: Measured | Written) -> dict[str, str | list[str]]:
     """Of an image that was read to its end."""
     return {"image-sha256": image.sha256, "image-size": str(image.size)}
 

@@ -13,7 +13,8 @@ from typing import Final
 from packager.lint.cost import Draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
-from packager.lint.pair import Found, Pair, Side, Undo, unchanged
+from packager.lint.pair import Found, Pair, Undo, unchanged
+from packager.lint.side import Side
 
 _OF_SUPERBLOCK: Final = (
     "creation time", "write time", "check time", "mount time", "first error time", "last error time",

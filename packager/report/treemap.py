@@ -22,6 +22,8 @@ def prune(tree: Node, changes: Mapping[str, str]) -> dict[str, object]:
 
 
 def _node(node: Node, path: str, changes: Mapping[str, str], smallest: float) -> dict[str, object]:
+    if path:
+        node, path = _last_alone(node, path)
     kept: dict[str, object] = {"name": node["name"], "bytes": node["bytes"]}
     children: Sequence[Node] = sorted(
         node.get("children", []), key=lambda child: (-child["bytes"], child["name"])
@@ -33,3 +35,12 @@ def _node(node: Node, path: str, changes: Mapping[str, str], smallest: float) ->
     if rest := sum(child["bytes"] for child in children[len(seen) :]):
         below.append({"name": f"{len(children) - len(seen)} smaller", "bytes": rest, "change": ""})
     return {**kept, "children": below}
+
+
+def _last_alone(node: Node, path: str) -> tuple[Node, str]:
+    """A folder that holds one folder alone becomes one with it: usr/share/doc."""
+    while len(children := node.get("children", [])) == 1 and children[0].get("children"):
+        (child,) = children
+        path = f"{path}/{child['name']}"
+        node = {**child, "name": f"{node['name']}/{child['name']}"}
+    return node, path

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packager import cli, keys
+from packager import build, cli, keys, release
 from packager.keys import Signer
 from packager.tests import examples
 
@@ -127,6 +127,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
     """A development key; making one takes a while."""
     return keys.development(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def earlier(images: Path, signer: Signer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `otapack build` left of version 1.0.0, whose image is v1.img."""
+    folder = tmp_path_factory.mktemp("earlier")
+    path = folder / "release.toml"
+    path.write_text(
+        'version = "1.0.0"\nname = "gateway"\nboard = "demo"\n[[image]]\nname = "rootfs"\n'
+        f'file = "{images / "v1.img"}"\n{TYPES["delta"]}\n'
+    )
+    build.build(release.read(path), signer, folder / "out", time=0)
+    return folder / "out"
 
 
 @pytest.fixture

@@ -93,10 +93,10 @@ def ext4(
         file.truncate(size)
     times = {"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch)}
     extended = f"hash_seed={seed},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-    fixed = ["-q", "-t", "ext4", "-b", "4096", "-m", "0", "-I", "256"]
+    fixed: list[str | Path] = [program, "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-I", "256"]
     told = ["-U", uuid, "-E", extended]
     features = f"^metadata_csum_seed,^orphan_file,{features}"
-    _run([program, *fixed, *told, "-O", features, "-d", source, image], **times)
+    _run([*fixed, *told, "-O", features, "-d", str(source), str(image)], **times)
     return image
 
 

@@ -14,6 +14,7 @@ from ota.errors import UpdateError
 from ota.formats import cpio, description
 from ota.formats.selection import Compression, Entry, Selection, select
 from ota.io.readers import Decompress, blocks
+from ota.native import zck
 from packager import builders, types
 from packager.tests.conftest import TYPES, FindTool, Project
 
@@ -108,7 +109,7 @@ def test_unzck_restores_the_image_of_a_delta(project: Project, tool: FindTool) -
     assert project.published.read_bytes().startswith(artifact(project))
 
 
-def test_a_delta_is_what_the_zck_program_makes(project: Project, tool: FindTool) -> None:
+def test_a_delta_has_the_chunks_that_the_zck_program_makes(project: Project, tool: FindTool) -> None:
     project.build("delta")
     other = project.folder / "other.zck"
     subprocess.run(
@@ -116,7 +117,23 @@ def test_a_delta_is_what_the_zck_program_makes(project: Project, tool: FindTool)
         check=True,
         capture_output=True,
     )
-    assert other.read_bytes() == project.published.read_bytes()
+    ours, theirs = (
+        [(row.uncompressed_digest, row.length) for row in zck.chunks(file.read_bytes())]
+        for file in (project.published, other)
+    )
+    assert ours == theirs
+
+
+def test_a_delta_is_compressed_as_hard_as_its_level_says(project: Project) -> None:
+    sizes = []
+    for level in (1, 19):
+        answer = project.build(f'type = "delta"\nurl = "https://updates.example.com/"\nlevel = {level}')
+        assert answer.status == 0, answer.log
+        sizes.append(project.published.stat().st_size)
+    assert sizes[0] > sizes[1]
+    for level in (0, 23):
+        answer = project.build(f'type = "delta"\nurl = "https://updates.example.com/"\nlevel = {level}')
+        assert (answer.code, answer.json["error"]["found"]) == ("config-value", str(level))
 
 
 @pytest.mark.parametrize("compressed", ["zstd", "xz", "zlib", "none"])

@@ -1,0 +1,64 @@
+"""The annotated release file says all that can be said, and what it says can be built."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import packager
+from ota.settings import Table
+from packager import release
+from packager.tests.conftest import Project
+
+EXAMPLE = Path(packager.__file__).parent / "release.example.toml"
+
+
+@pytest.fixture
+def example(project: Project) -> Path:
+    """The example beside all that it names."""
+    folder = project.folder
+    assert project.build("delta", '[bases]\ncatalogue = "catalogue"').status == 0
+    first = project.write("delta")
+    first.write_text(first.read_text().replace("v2.img", "v1.img"))
+    assert project.otapack("build", first, "-o", folder / "out-2.0.0").status == 0
+    for name in ("catalogue", "published"):
+        (folder / name).mkdir()
+    demo = (Path(packager.__file__).parents[1] / "boards/demo.toml").read_text()
+    (folder / "other.toml").write_text(demo.replace('name = "demo"', 'name = "other"'))
+    (folder / "rootfs.spdx.json").write_text("{}")
+    shutil.copyfile(project.signer.certificate, folder / "signer.pem")
+    shutil.copyfile(project.signer.key, folder / "signer.key")
+    return Path(shutil.copyfile(EXAMPLE, folder / "example.toml"))
+
+
+def test_the_example_is_built_for_all_its_boards_and_bases(project: Project, example: Path) -> None:
+    answer = project.otapack("build", example, "-o", project.folder / "example")
+    assert answer.status == 0
+    assert {choice["board"] for choice in answer.json["choices"]} == {"demo", "other"}
+    chosen = {row["base"]: row["method"] for row in answer.json["estimate"]["rows"] if row["chosen"]}
+    assert chosen == {None: "full", "2.0.0": "rdiff", "1.0.0": "rdiff"}
+
+
+def test_every_key_that_the_reader_knows_stands_in_the_example(
+    example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[str] = set()
+    take = Table._take
+
+    def recording(self: Table, key: str, *more: object) -> object:
+        if self.path == example:
+            known.add(re.sub(r" \d+", "", self._path(key)))
+        return take(self, key, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Table, "_take", recording)
+    release.read(example)
+    text = EXAMPLE.read_text()
+    assert len(known) > 80
+    for path in known:
+        key = re.escape(path.rpartition(".")[2])
+        assert re.search(rf"(^|[\s#{{.])({key} = |{key}\.|\[+{key}\])", text, re.MULTILINE) or (
+            path.startswith(("image.slots.", "file.slots.", "script.slots."))
+        ), f"{path} is not explained"
