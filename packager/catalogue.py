@@ -94,6 +94,25 @@ def add(store: Store, record: Record, manifests: Mapping[str, bytes], *, overwri
     return True
 
 
+def copy(store: Store, other: Store) -> tuple[int, int]:
+    """Make another catalogue equal to this one, as a cache is; how many releases were added and removed.
+
+    Raises:
+        ConfigError: "catalogue-record".
+    """
+    known = {record.name: record for product in products(store) for record in read(store, product)}
+    cached = {record.name: record for product in products(other) for record in read(other, product)}
+    new = [record for name, record in known.items() if cached.get(name) != record]
+    old = [record for name, record in cached.items() if name not in known]
+    for record in new:
+        found = {image: manifest(store, record, image) for image in record.images}
+        manifests = {image: data for image, data in found.items() if data is not None}
+        add(other, record, manifests, overwrite=True)
+    for record in old:
+        remove(other, record)
+    return len(new), len(old)
+
+
 def remove(store: Store, record: Record) -> None:
     """Forget a release; its record goes first, so that nobody reads half of it."""
     store.remove(record.name)

@@ -181,6 +181,20 @@ def test_the_verb_lists_adds_and_prunes(project: Project, monkeypatch: pytest.Mo
     assert [path.parent.name for path in place.rglob("*.zck-header")] == ["3.0"]
 
 
+def test_a_copy_knows_what_the_catalogue_knows_and_nothing_else(project: Project) -> None:
+    first, second = (store.open(str(project.folder / name)) for name in ("first", "second"))
+    for version in ("1.0.0", "2.0.0"):
+        catalogue.add(first, release(version), {"rootfs": HEADER})
+    catalogue.add(second, release("0.9.0"), {"rootfs": HEADER})
+    catalogue.add(second, release("2.0.0", content="c"), {"rootfs": HEADER})
+    copied = project.otapack("catalogue", "copy", first.target, second.target)
+    assert (copied.json["added"], copied.json["removed"]) == (2, 1)
+    assert second.names() == first.names()
+    assert catalogue.read(second, "gateway") == catalogue.read(first, "gateway")
+    again = project.otapack("catalogue", "copy", first.target, second.target)
+    assert (again.json["added"], again.json["removed"]) == (0, 0)
+
+
 def test_pruning_without_a_rule_and_adding_what_is_no_record_are_refused(project: Project) -> None:
     assert project.otapack("catalogue", "prune", project.folder, "gateway").code == "config-value"
     assert (
