@@ -114,6 +114,8 @@ def make_ext4(folder: Path, name: str, options: str) -> bytes:
         "8M",
     ]
     subprocess.run(command, env=environment, check=True, capture_output=True)
+    words = ["mke2fs", "-q", "-t", "ext4", "-i", "4096", *options.split(), "-d", str(tree), str(image), "8M"]
+    subprocess.run(words, env=environment, check=True, capture_output=True)
     return image.read_bytes()
 
 
