@@ -59,6 +59,7 @@ def test_a_real_image_is_laid_out_in_a_few_seconds_and_nothing_is_left_over(imag
 def test_all_that_a_device_fetches_is_paid(images: Path, tmp_path: Path, kind: str) -> None:
     headers = [zck.write(images / f"{v}.{kind}", tmp_path / v).header for v in ("v2", "v3")]
     found = diff.diff(images / f"v2.{kind}", images / f"v3.{kind}")
-    assert found.missing_bytes == price.zchunk(headers[1], headers[0]).fetched_bytes
+    fetched = price.zchunk(headers[1], headers[0]).fetched_bytes
+    assert 0 <= fetched - found.missing_bytes < 1000  # holes between chunks that are asked for along
     assert found.missing_bytes == sum(owner.bytes for owner in found.owners)
     assert found.files == {"added": 23, "changed": 6, "moved": 1, "removed": 0, "metadata": 0}
