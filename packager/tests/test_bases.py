@@ -79,7 +79,8 @@ def test_a_base_is_the_same_wherever_it_is_taken_from(
         assert bool(chunks(base) == chunks(expected))
     files = {name: base.file and base.file.resolve() for name, base in found.items()}
     assert files == {
-        "image": v1.resolve(), "zck": zck, "theirs": theirs, "folder": zck, "catalogue": None, "published": zck,
+        "image": v1.resolve(), "zck": zck, "theirs": theirs, "folder": zck, "catalogue": None,
+        "published": zck,
     }  # fmt: skip
 
 
@@ -222,5 +223,5 @@ def test_an_unreadable_base_is_refused_by_name(project: Project, monkeypatch: py
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.preadv", fail)
-    with pytest.raises(ConfigError, match="v1[.]img"):
+    with pytest.raises(ConfigError, match=r"v1[.]img"):
         find(project, "", named('images = { rootfs = "v1.img" }'))
