@@ -15,7 +15,7 @@ from packager.lint import contents, erofs, ext4, squashfs
 from packager.lint.cost import Base, draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
-from packager.lint.remake import Remake, is_possible
+from packager.lint.remake import LIMIT, Remake, is_possible
 from packager.lint.side import Side
 
 __all__ = ["Finding", "Findings", "lint"]
@@ -31,11 +31,17 @@ _MAKERS: Final[Mapping[str, ModuleType]] = {"squashfs": squashfs, "erofs": erofs
 """What knows how an image is made again: PROGRAM, options(side), command(...)."""
 
 
-def lint(image: Path, against: Path | None = None) -> Findings:
+def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT) -> Findings:
     """Look into an image, and hold it against the one that devices have.
 
+    Args:
+        image: a file system.
+        against: another one.
+        remake_limit: bytes; larger images are not made again, and what only that tells is not measured.
+
     Raises:
-        ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable".
+        ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable", and "tool-missing" where the
+            program that makes such images cannot make this one.
     """
     with _opened(image) as new:
         if against is None:
@@ -50,7 +56,7 @@ def lint(image: Path, against: Path | None = None) -> Findings:
                     update_bytes=base.missing(new.bytes),
                     findings=(_other_kind(new, old), *found.findings),
                 )
-            with _remake(new, old) as remake:
+            with _remake(new, old, remake_limit) as remake:
                 return _findings(Pair(new, old, remake), base)
 
 
@@ -60,9 +66,9 @@ def _other_kind(new: Side, old: Side) -> Finding:
 
 
 @contextmanager
-def _remake(new: Side, old: Side) -> Iterator[Remake | None]:
+def _remake(new: Side, old: Side, limit: int) -> Iterator[Remake | None]:
     maker = _MAKERS.get(new.kind)
-    if maker is None or not is_possible(maker.PROGRAM, new, old):
+    if maker is None or not is_possible(maker.PROGRAM, limit, new, old):
         yield None
         return
     with TemporaryDirectory(prefix="otapack-") as folder:

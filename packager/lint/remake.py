@@ -19,7 +19,7 @@ from ota.errors import ConfigError
 from packager.lint.cost import Base, draft
 from packager.lint.side import Head, Side
 
-LIMIT: Final = 64 << 20  # bytes of an image; to compress more than that again takes minutes
+LIMIT: Final = 64 << 20  # bytes of an image, unless told: to compress more than that again takes minutes
 
 Options: TypeAlias = tuple[str, ...]
 """Of the program that makes such an image."""
@@ -127,9 +127,9 @@ class Remake:
         return tree
 
 
-def is_possible(program: str, *sides: Side) -> bool:
-    """Whether the program is here, and the images are small enough."""
-    return shutil.which(program) is not None and all(len(side.bytes) <= LIMIT for side in sides)
+def is_possible(program: str, limit: int, *sides: Side) -> bool:
+    """Whether the program is here, and the images are not larger than `limit` bytes."""
+    return shutil.which(program) is not None and all(len(side.bytes) <= limit for side in sides)
 
 
 def _escaped(path: str) -> str:
