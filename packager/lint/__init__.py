@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Final
 
 from packager import filesystems
@@ -15,7 +14,7 @@ from packager.lint import contents, erofs, ext4, squashfs
 from packager.lint.cost import Base, draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
-from packager.lint.remake import LIMIT, Remake, is_possible
+from packager.lint.remake import LIMIT, Maker, Remake
 from packager.lint.side import Side
 
 __all__ = ["Finding", "Findings", "lint"]
@@ -27,8 +26,8 @@ CHECKS: Final[Mapping[str, Sequence[Check]]] = {
 }
 """What is looked for, by file system."""
 
-_MAKERS: Final[Mapping[str, ModuleType]] = {"squashfs": squashfs, "erofs": erofs}
-"""What knows how an image is made again: PROGRAM, options(side), command(...)."""
+MAKERS: Final[Mapping[str, Maker]] = {"squashfs": squashfs.MAKER, "erofs": erofs.MAKER}
+"""What makes an image again, by file system."""
 
 
 def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT) -> Findings:
@@ -67,13 +66,12 @@ def _other_kind(new: Side, old: Side) -> Finding:
 
 @contextmanager
 def _remake(new: Side, old: Side, limit: int) -> Iterator[Remake | None]:
-    maker = _MAKERS.get(new.kind)
-    if maker is None or not is_possible(maker.PROGRAM, limit, new, old):
+    maker = MAKERS.get(new.kind)
+    if maker is None or not all(maker.can_make(side, limit) for side in (new, old)):
         yield None
         return
     with TemporaryDirectory(prefix="otapack-") as folder:
-        options = (maker.options(new), maker.options(old))
-        yield Remake((new, old), options, maker.command, Path(folder))
+        yield Remake(new, old, maker, Path(folder))
 
 
 @contextmanager

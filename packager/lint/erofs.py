@@ -17,7 +17,7 @@ from packager.lint.ext4_draft import crc32c
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.pair import Check, Found, Pair, unchanged
-from packager.lint.remake import Options
+from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
 
 PROGRAM: Final = "mkfs.erofs"
@@ -92,6 +92,9 @@ def granularity(pair: Pair) -> Iterator[Found]:
         told = pair.remake.options[1]
         yield from worthwhile(list(_steps(told)), told, pair.remake)
 
+
+MAKER: Final = Maker(PROGRAM, options, command)
+"""Makes an erofs again."""
 
 CHECKS: Final[tuple[Check, ...]] = (uuid, times, granularity)
 """All of erofs."""
