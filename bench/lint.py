@@ -1,10 +1,10 @@
-"""What each cause that `otapack lint` knows costs an update of a real root file system, and what lint says it does.
+"""What each cause that `otapack lint` knows costs a real root file system, and what lint says that it does.
 
     make bench BENCH=lint                                       # the table
     make bench BENCH=lint ARGS="--only ext4-uuid" JSON=1
 
-The contents of v1 and v2 (a security update) are made into images with one cause and without. Measured is how much
-larger the update is with it. Needs root, for the owners of files.
+The contents of v1 and v2 (a security update) are made into images with one cause and without. Measured is how
+much larger the update is with it. Needs root, for the owners of files.
 """
 
 from __future__ import annotations

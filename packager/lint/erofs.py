@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from packager.lint.checksums import ALL_ONES, crc32c
 from packager.lint.cost import Draft
-from packager.lint.ext4_draft import crc32c
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.pair import Check, Found, Pair, unchanged
@@ -25,7 +25,6 @@ PROGRAM: Final = "mkfs.erofs"
 _SUPERBLOCK: Final = 1024
 _UUID: Final = slice(_SUPERBLOCK + 0x30, _SUPERBLOCK + 0x40)
 _TIME: Final = slice(_SUPERBLOCK + 0x18, _SUPERBLOCK + 0x24)
-_ALL_ONES: Final = 0xFFFFFFFF
 _CHECKSUM: Final = slice(_SUPERBLOCK + 0x04, _SUPERBLOCK + 0x08)
 _CONFIGURED: Final = 0x2  # incompatible: settings of each algorithm follow the superblock
 _COMPRESSED: Final = (1, 3)  # layouts of inodes
@@ -146,7 +145,7 @@ def _seal(image: Draft) -> None:
     if _word(image, _SUPERBLOCK + 0x08, 4) & 1:
         image[_CHECKSUM] = bytes(4)
         block = 1 << image[_SUPERBLOCK + 0x0C]
-        checksum = crc32c(_ALL_ONES, image[_SUPERBLOCK : max(block, _SUPERBLOCK + 128)])
+        checksum = crc32c(ALL_ONES, image[_SUPERBLOCK : max(block, _SUPERBLOCK + 128)])
         image[_CHECKSUM] = checksum.to_bytes(4, "little")
 
 
