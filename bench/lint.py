@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,13 +39,17 @@ UUIDS: Final = ("6f6d0f6e-7a1b-4c39-9d55-0123456789ab", "11111111-2222-4333-8444
 MAX_ERROR: Final = 0.1  # of what is measured
 
 
+Make = Callable[[str, Path], Path]
+"""Makes the image of a release."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A cause: how images of v1 and v2 are made without it, and of v2 (or both) with it."""
 
     code: str
-    clean: Callable[[str, Path], Path]
-    caused: Callable[[str, Path], Path]
+    clean: Make
+    caused: Make
     is_in_both: bool = False
 
 
@@ -74,18 +79,22 @@ def main() -> None:
 
 def measure(case: Case) -> tuple[int, int, int, int]:
     """Bytes of the update without the cause and with it, the difference, and what lint says of it."""
-    base, clean = (case.clean(release, FOLDER / f"{release}.clean") for release in ("v1", "v2"))
-    without = _update(clean, base)
-    clean.unlink()
+    base, without = _clean(case.clean)
     if case.is_in_both:
         base = case.caused("v1", FOLDER / "v1.caused")
-    caused = case.caused("v2", FOLDER / "v2.caused")
-    findings = lint(caused, base, remake_limit=1 << 30)
+    findings = lint(case.caused("v2", FOLDER / "v2.caused"), base, remake_limit=1 << 30)
     said = {finding.code: finding.cost_bytes for finding in findings.findings}
     now = findings.update_bytes or 0
-    for image in FOLDER.glob("*.c*d"):
-        image.unlink()
     return without, now, now - without, said.get(case.code) or 0
+
+
+@cache
+def _clean(make: Make) -> tuple[Path, int]:
+    """v1 made so, and bytes of the update to v2 made so."""
+    images = [make(release, FOLDER / f"{release}.{id(make)}") for release in ("v1", "v2")]
+    size = _update(images[1], images[0])
+    images[1].unlink()
+    return images[0], size
 
 
 def _update(image: Path, base: Path) -> int:
@@ -152,22 +161,23 @@ def _ext4(image: Path, source: Path, **other: str) -> Path:
     return image
 
 
-def _of_tar(**options: str) -> Callable[[str, Path], Path]:
+def _of_tar(**options: str) -> Make:
     return lambda release, image: _ext4(image, _tar(_tree(release)), **options)
 
 
-def _of_folder(**options: str) -> Callable[[str, Path], Path]:
+def _of_folder(**options: str) -> Make:
     return lambda release, image: _ext4(image, _tree(release), **options)
 
 
-def _of_stamped(magic: bytes, at: int, suffix: str) -> Callable[[str, Path], Path]:
+def _of_stamped(magic: bytes, at: int, suffix: str) -> Make:
     return lambda release, image: _ext4(image, _tar(_stamped(release, magic, at, suffix)))
 
 
-def _squashfs(*options: str) -> Callable[[str, Path], Path]:
+def _squashfs(*options: str) -> Make:
     def make(release: str, image: Path) -> Path:
         fixed = ["-noappend", "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "3"]
         times = {"SOURCE_DATE_EPOCH": str(EPOCH)}
+        image.unlink(missing_ok=True)
         _run("mksquashfs", _tree(release), image, *fixed, *options, environment=times)
         return image
 
@@ -196,7 +206,9 @@ def _cases() -> Iterator[Case]:
     yield Case("ext4-file-order", clean, shuffled)
     yield Case("gzip-time", clean, _of_stamped(b"\x1f\x8b\x08", 4, ".gz"))
     yield Case("pyc-time", clean, _of_stamped(b"", 8, ".pyc"))
-    yield Case("squashfs-block-size", _squashfs(), _squashfs("-b", "1M"), is_in_both=True)
+    clean = _squashfs()
+    yield Case("squashfs-block-size", clean, _squashfs("-b", "1M"), is_in_both=True)
+    yield Case("squashfs-options", clean, _squashfs("-b", "64K"))
 
 
 CASES: Final = tuple(_cases())

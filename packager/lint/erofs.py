@@ -62,12 +62,7 @@ def times(pair: Pair) -> Iterator[Found]:
     if pair.old is None:
         return
     old, source = pair.old, pair.old.bytes
-    timed = [
-        path
-        for path in pair.new.files
-        if path in old.files and _has_time(pair.new, path) and _has_time(old, path)
-    ]
-    twins = {path: (_inode(pair.new, path), _inode(old, path)) for path in timed if unchanged(pair, path)}
+    twins = {path: (_inode(pair.new, path), _inode(old, path)) for path in _timed(pair, old)}
     differ = [path for path, (at, was) in twins.items() if pair.new.bytes[_mtime(at)] != source[_mtime(was)]]
     if pair.new.bytes[_TIME] == source[_TIME] and not differ:
         return
@@ -80,9 +75,8 @@ def times(pair: Pair) -> Iterator[Found]:
         _seal(image)
 
     what = f"other times in the superblock or in {len(differ)} inodes of unchanged files"
-    yield Found(
-        Finding("erofs-times", what, f"{PROGRAM} -T SOURCE_DATE_EPOCH ...", paths=tuple(differ)), undo
-    )
+    mend = f"{PROGRAM} -T SOURCE_DATE_EPOCH ..."
+    yield Found(Finding("erofs-times", what, mend, paths=tuple(differ)), undo)
 
 
 def granularity(pair: Pair) -> Iterator[Found]:
@@ -132,9 +126,14 @@ def _inode(side: Side, path: str) -> int:
     return table + 32 * side.files[path].inode
 
 
-def _has_time(side: Side, path: str) -> bool:
-    """Whether the inode has a time of its own."""
-    return bool(side.bytes[_inode(side, path)] & 1)
+def _timed(pair: Pair, old: Side) -> Iterator[str]:
+    """What is unchanged and has a time of its own, which the base's clamp would not leave as it is."""
+    made, limit = (_word(side.bytes, _SUPERBLOCK + 0x18, 8) for side in (pair.new, old))
+    for path, file in pair.new.files.items():
+        is_of_source = file.mtime <= limit and (file.mtime < made or made == limit)
+        has_time = path in old.files and all(side.bytes[_inode(side, path)] & 1 for side in (pair.new, old))
+        if has_time and not is_of_source and unchanged(pair, path):
+            yield path
 
 
 def _mtime(inode: int) -> slice:
