@@ -61,8 +61,11 @@ def test_the_document_lies_in_the_package_and_its_digest_is_signed(project: Proj
     document = (project.out / packages.DOCUMENT).read_bytes()
     held = members(project.out / "gateway-2.0.0.swu")
     assert bool(zstandard.decompress(held[packages.MEMBER]) == document)
-    assert hashlib.sha256(document).hexdigest() in held[check.DESCRIPTION].decode()
-    assert [package.name for package in sbom.read(project.out / packages.DOCUMENT).packages] == ["bash", "new"]
+    assert hashlib.sha256(held[packages.MEMBER]).hexdigest() in held[check.DESCRIPTION].decode()
+    assert [package.name for package in sbom.read(project.out / packages.DOCUMENT).packages] == [
+        "bash",
+        "new",
+    ]
     assert b"upgraded since 1.0.0: from 5.1" in document
 
 
