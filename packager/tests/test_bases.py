@@ -84,6 +84,15 @@ def test_a_base_is_the_same_wherever_it_is_taken_from(
     }  # fmt: skip
 
 
+def test_a_folder_may_hold_several_releases(project: Project, built: Path) -> None:
+    record, manifests = catalogue.load(built / "record")
+    at = store.open(str(project.folder / "several/record"))
+    for version in (V1, "1.1"):
+        catalogue.add(at, replace(record, version=version), manifests)
+    found = find(project, "", named('folder = "several"') + named('folder = "several"', "1.1"))
+    assert [base.version for base in found.found] == [V1, "1.1"]
+
+
 def test_an_image_that_is_no_delta_has_no_bases(project: Project) -> None:
     assert bases.find(release.read(project.write("raw")), time=0) == {}
 

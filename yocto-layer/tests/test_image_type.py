@@ -100,20 +100,8 @@ def make_ext4(folder: Path, name: str, options: str) -> bytes:
     tree, image = folder / name, folder / f"{name}.ext4"
     shutil.copytree(folder / "tree", tree)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1302044400", "E2FSPROGS_FAKE_TIME": "1302044400"}
-    command = [
-        "mke2fs",
-        "-q",
-        "-t",
-        "ext4",
-        "-i",
-        "4096",
-        *options.split(),
-        "-d",
-        str(tree),
-        str(image),
-        "8M",
-    ]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    words = ["mke2fs", "-q", "-t", "ext4", "-i", "4096", *options.split(), "-d", str(tree), str(image), "8M"]
+    subprocess.run(words, env=environment, check=True, capture_output=True)
     return image.read_bytes()
 
 
