@@ -73,7 +73,7 @@ def images(tmp_path_factory: pytest.TempPathFactory, tool: FindTool) -> Path:
         if number == 2:
             for path in sorted((folder / "tree").glob("*.py"))[:5]:
                 path.write_text("# changed\n" + path.read_text())
-        command = [
+        command: list[str | Path] = [
             tool("mke2fs"), "-q", "-t", "ext4", "-d", "tree", "-U", "11111111-2222-3333-4444-555555555555",
             "-E", "hash_seed=11111111-2222-3333-4444-555555555555", f"v{number}.ext4", SIZE,
         ]  # fmt: skip
