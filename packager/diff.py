@@ -26,12 +26,11 @@ from ota.errors import ConfigError
 from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.native.chunker import Chunker
-from packager import filesystems
+from packager import filesystems, zck
 from packager.changes import Change, Changes
 from packager.filesystems import Extent, FileSystem, Kind, Layout
 from packager.filesystems.image import Image
 
-LEVEL: Final = 9  # zstd's, of a .zck that is not at hand
 BLOCK: Final = 4096  # bytes; of ext4 and erofs
 RANGE: Final = 16 << 20  # bytes; what stands for a file where the file system is not known
 
@@ -216,7 +215,7 @@ def _missing(image: Image, header: Header | None, known: Set[bytes]) -> Iterator
 
 def _length(image: Image, chunk: _Chunk) -> int:
     data = image.take(chunk.start, chunk.stop - chunk.start, "a chunk")
-    return len(zstandard.ZstdCompressor(level=LEVEL).compress(data))
+    return len(zstandard.ZstdCompressor(level=zck.LEVEL).compress(data))
 
 
 def _rows(image: Image, header: Header) -> Iterator[_Chunk]:

@@ -16,7 +16,7 @@ def prune(tree: Node, changes: Mapping[str, str]) -> dict[str, object]:
 
     Args:
         tree: the root.
-        changes: path -> added, changed, moved or metadata.
+        changes: path -> added, changed, moved or metadata. "." in a folder is its own list of names.
     """
     return _node(tree, "", changes, tree["bytes"] * _SMALLEST)
 
@@ -29,7 +29,7 @@ def _node(node: Node, path: str, changes: Mapping[str, str], smallest: float) ->
         node.get("children", []), key=lambda child: (-child["bytes"], child["name"])
     )
     if not children:
-        return {**kept, "change": changes.get(path) or changes.get(node["name"], "")}
+        return {**kept, "change": changes.get(path.removesuffix("/.")) or changes.get(node["name"], "")}
     seen = [child for child in children[:_MOST] if child["bytes"] and child["bytes"] >= smallest]
     below: list[object] = [_node(child, f"{path}/{child['name']}", changes, smallest) for child in seen]
     if rest := sum(child["bytes"] for child in children[len(seen) :]):

@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.formats.zchunk import Header
-from ota.native import zck
-from packager import cli, diff, price
+from packager import cli, diff, price, zck
 from packager.changes import Change
 from packager.filesystems import Kind
 from packager.tests import trees
@@ -84,8 +83,7 @@ def headers(images: Path) -> Headers:
     def header(name: str) -> Header:
         path = images / f"{name}.zck"
         if not path.exists():
-            with (images / name).open("rb") as source, path.open("wb+") as output:
-                zck.write(source, output.fileno())
+            zck.write(images / name, path)
         return diff.manifest(path)
 
     return header
@@ -100,8 +98,7 @@ def test_all_bytes_that_a_device_fetches_are_paid_by_somebody(
     assert found.missing_bytes == price.zchunk(headers(v2), headers(v1)).fetched_bytes > 0
     assert sum(owner.bytes for owner in found.owners) == found.missing_bytes
     assert diff.diff(images / v1, images / v2, header=headers(v2), base=headers(v1)) == found
-    by_itself = diff.diff(images / v1, images / v2)  # another zstd than libzck's
-    assert by_itself.missing_bytes == pytest.approx(found.missing_bytes, rel=0.02)
+    assert diff.diff(images / v1, images / v2) == found
     assert found.filesystem == kind
 
 
