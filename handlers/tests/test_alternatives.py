@@ -297,10 +297,13 @@ def test_a_spool_that_was_cut_goes_on_where_it_was(
     assert served(rdiff.file) - before == done.answer["fetched_bytes"] == rdiff.size - STEP
 
 
-def test_what_was_spooled_for_another_release_goes(world: World, shop: Shop, rdiff: Alternative) -> None:
+def test_what_was_spooled_for_another_release_goes_even_if_that_one_fails(
+    world: World, shop: Shop, rdiff: Alternative
+) -> None:
     kill_at(world, shop.package(rdiff), rdiff, 1000)
-    done = world.ota("install", world.make_delta_package(world.v2))
-    installed(world, done, "zchunk")
+    failed = world.ota("install", world.make_delta_package(world.v2, f"{world.server.url}/missing.zck"))
+    assert failed.code == "http-status"
+    assert not list((world.folder / "state").glob("spool/*"))
 
 
 def test_without_space_for_the_delta_zchunk_is_taken(
@@ -334,11 +337,15 @@ def test_without_memory_for_the_decoder_zchunk_is_taken(
 
 
 def test_a_budget_holds_also_where_zchunk_has_to_go_on(world: World, shop: Shop, rdiff: Alternative) -> None:
-    missing = replace(rdiff, file="missing")
+    """Each of the two would be within it."""
+    wrong = replace(rdiff, sha256="0" * 64)
+    budget = world.ota("plan", shop.package()).answer["fetched_bytes"]
     is_untouched = world.untouched()
-    refused = world.ota("install", shop.package(missing), "--max-download", str(rdiff.size))
+    refused = world.ota("install", shop.package(wrong), "--max-download", str(budget))
     assert refused.code == "over-budget"
     assert is_untouched()
+    missing = replace(rdiff, file="missing")
+    installed(world, world.ota("install", shop.package(missing), "--max-download", str(budget)), "zchunk")
 
 
 def test_what_is_offered_is_signed(world: World, shop: Shop, rdiff: Alternative) -> None:
