@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ota.formats import cpio
+from ota.formats.selection import Compression
 from ota.trust.decryption import Key
 from packager import (
     bases,
     catalogue,
     check,
+    compression,
     describe,
     encryption,
     hooks,
     keys,
+    looks,
     output,
     recording,
     reporting,
+    sbom,
     store,
 )
+from packager.compression import Setting
 from packager.costs import Costs
 from packager.entries import Item
 from packager.interfaces import Artifact, Bases, Companions, Workspace
 from packager.keys import Signer
+from packager.looks import Bill
 from packager.release import Release
 from packager.reporting import Built
 from packager.store.folder import Folder
@@ -56,14 +64,15 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     count = threads or len(os.sched_getaffinity(0))
     found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        workspace, artifacts, costs = _make(stage, release, signer, found, time, count)
+        made = _make(stage, release, signer, found, time, count)
+        workspace, artifacts, costs = made.workspace, made.artifacts, made.costs
         record_files = _record(stage, release, artifacts, time)
         package = stage / release.package
         _check_budget(release, costs)
         _log.info("reading %s back", release.package)
         base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
         contents = check.verify(package, signer.trust, Companions(workspace.publish, base_files, release.key))
-        built = Built(release, found, contents, costs, time)
+        built = Built(release, artifacts, workspace, contents, costs, made.bill, time)
         published = sorted(f"{bases.PUBLISH}/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
         names = [*published, release.package, *record_files]
@@ -85,18 +94,32 @@ def price(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     count = threads or len(os.sched_getaffinity(0))
     found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        return _make(stage, release, signer, found, time, count)[2]
+        return _make(stage, release, signer, found, time, count).costs
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """What was made, on its way."""
+
+    workspace: Workspace
+    artifacts: list[Artifact | None]
+    bill: Bill | None
+    costs: Costs
 
 
 def _make(
     stage: Path, release: Release, signer: Signer, found: Mapping[str, Bases], time: int, threads: int
-) -> tuple[Workspace, list[Artifact | None], Costs]:
+) -> _Package:
     """All that is to be published, and the package."""
     workspace = _workspace(stage, release, found, threads)
     artifacts = [_build(item, workspace, release.key) for item in release.items]
+    bill = looks.bill(release, artifacts, workspace, time=time)
+    enclosed = {check.BILL: _enclose(bill, workspace.members)} if bill else {}
     package = stage / release.package
-    _write(package, describe.describe(release, artifacts), artifacts, signer, time)
-    return workspace, artifacts, _costs(release, package, artifacts)
+    text = describe.describe(release, artifacts, enclosed)
+    members = {artifact.member: artifact.file for artifact in artifacts if artifact}
+    _write(package, text, {**members, **{path.name: path for path in enclosed.values()}}, signer, time)
+    return _Package(workspace, artifacts, bill, _costs(release, package, artifacts))
 
 
 def _variables(release: Release, folder: Path) -> dict[str, str | Path]:
@@ -148,14 +171,19 @@ def _record(stage: Path, release: Release, artifacts: Sequence[Artifact | None],
     return [f"{bases.RECORD}/{name}" for name in folder.names()]
 
 
-def _write(
-    package: Path, text: bytes, artifacts: Sequence[Artifact | None], signer: Signer, time: int
-) -> None:
+def _enclose(bill: Bill, folder: Path) -> Path:
+    """The bill of materials as a member that costs devices little."""
+    path = folder / f"{sbom.MEMBER}.zst"
+    setting = Setting(Compression.ZSTD, compression.BEST)
+    compression.write(io.BytesIO(bill.document), len(bill.document), path, setting)
+    return path
+
+
+def _write(package: Path, text: bytes, members: Mapping[str, Path], signer: Signer, time: int) -> None:
     signature = keys.sign(text, signer, time=time)
     files: list[tuple[str, Path | bytes]] = [(check.DESCRIPTION, text), (check.SIGNATURE, signature)]
-    files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
     with package.open("wb") as archive:
-        cpio.write(archive, files)
+        cpio.write(archive, [*files, *members.items()])
 
 
 def _costs(release: Release, package: Path, artifacts: Sequence[Artifact | None]) -> Costs:

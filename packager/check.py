@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
-from ota.formats import cpio, description
+from ota.formats import cpio, description, selection
+from ota.formats.description import Tree
 from ota.formats.selection import Entry, Section
 from ota.interfaces import Reader
 from ota.io.readers import Decompress, blocks, read_full
@@ -27,6 +28,7 @@ from packager.types import TYPES
 
 DESCRIPTION: Final = "sw-description"
 SIGNATURE: Final = "sw-description.sig"
+BILL: Final = "sbom"  # of software in the sw-description
 
 MEMORY: Final = 1 << 27  # bytes a decompressor may take; the window that stock SWUpdate's zstd stops at
 
@@ -76,8 +78,10 @@ def _read(path: Path, trust: Trust | None, companions: Companions) -> Contents:
         if container.signature is None:
             raise TrustError("signature-missing", f"{path} is not signed", expected=f"a member {SIGNATURE}")
         signer = trusted.verify(container.description, container.signature, trust)
-    found = tuple(choices.choices(description.parse(container.description)))
+    tree = description.parse(container.description)
+    found = tuple(choices.choices(tree))
     artifacts = _artifacts(found, container)
+    _check_bill(tree, container)
     with _open(path) as file:
         measurements = tuple(_measure(file, artifacts, companions))
     return Contents(
@@ -149,6 +153,20 @@ def _artifacts(found: tuple[Choice, ...], container: _Container) -> dict[str, En
         _check_member(entry, held[0])
         artifacts.setdefault(entry.filename, entry)
     return artifacts
+
+
+def _check_bill(tree: Tree, container: _Container) -> None:
+    """The bill of materials, which no entry names: the description has "MEMBER SHA256" of it."""
+    software = tree.get(selection.ROOT)
+    said = software.get(BILL) if isinstance(software, dict) else None
+    if not isinstance(said, str):
+        return
+    name, _, sha256 = said.partition(" ")
+    found = [member.sha256 for member in container.members if member.name == name]
+    if not found:
+        raise UpdateError("member-missing", f"member {name}, the bill of materials", expected="one", found=0)
+    if found[0] != sha256:
+        raise TrustError("digest-mismatch", f"member {name}", expected=sha256, found=found[0])
 
 
 def _check_member(entry: Entry, member: Stored) -> None:

@@ -15,9 +15,11 @@ from packager.commands import (
     bootscript,
     build,
     catalogue,
+    diff,
     estimate,
     inspect,
     lint,
+    matrix,
     publish,
     report,
     verify,
@@ -25,12 +27,14 @@ from packager.commands import (
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
+    "matrix": matrix,
     "estimate": estimate,
     "inspect": inspect,
     "verify": verify,
     "lint": lint,
     "report": report,
     "bootscript": bootscript,
+    "diff": diff,
     "publish": publish,
     "catalogue": catalogue,
 }

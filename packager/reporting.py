@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from packager import tools
+from packager import looks, report, sbom, tools
 from packager.contents import Contents
 from packager.costs import Costs
-from packager.interfaces import Bases
+from packager.interfaces import Artifact, Workspace
+from packager.looks import Bill
 from packager.release import Release
 
 REPORT: Final = "report.json"
+PAGE: Final = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,11 @@ class Built:
     """What a report is made from."""
 
     release: Release
-    bases: Mapping[str, Bases]  # by image
+    artifacts: Sequence[Artifact | None]  # of the release's entries
+    workspace: Workspace
     contents: Contents
     costs: Costs
+    bill: Bill | None
     time: int  # seconds since 1970
 
 
@@ -40,13 +44,22 @@ def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
     Returns:
         Names of the files that were written, relative to the stage.
     """
-    report = {
+    found = {
         **built.contents.to_json(),
+        "product": built.release.name,
         "estimate": built.costs.to_json(),
         "build": _build(stage, built.time, outputs),
+        **looks.findings(built.release, built.artifacts, built.workspace),
+        **({"sbom": built.bill.images} if built.bill else {}),
     }
-    (stage / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-    return (REPORT,)
+    files: dict[str, bytes] = {
+        REPORT: (json.dumps(found, indent=2) + "\n").encode(),
+        PAGE: report.render(found).encode(),
+        **({sbom.MEMBER: built.bill.document} if built.bill else {}),
+    }
+    for name, data in files.items():
+        (stage / name).write_bytes(data)
+    return tuple(files)
 
 
 def _build(stage: Path, time: int, outputs: Sequence[str]) -> dict[str, object]:

@@ -110,9 +110,9 @@ def _fault(error: Exception) -> DeviceError:
 
 
 def _was_rolled_back(situation: Situation, record: Record | None) -> bool:
-    if not is_restart_due(situation, record):
-        return False
-    return situation.state is UpdateState.FAILED or (record is not None and record.is_rollback)
+    if situation.state is UpdateState.FAILED:  # now, or before a start that brought this slot all the same
+        return True
+    return is_restart_due(situation, record) and record is not None and record.is_rollback
 
 
 def _check_whole(device: Device, slot: Slot, *, is_known: bool) -> None:

@@ -77,6 +77,8 @@ def test_a_slot_rolled_back_to_that_holds_nothing_does_not_keep_updates_out(
 ) -> None:
     trial.ota("rollback", "--no-reboot")
     assert trial.start(loads=False) == "b"  # the one that was left
+    again = trial.ota("rollback", "--no-reboot")
+    assert (again.status, again.answer["restart"]) == (0, True)
     trial.offer("2.1")
     assert trial.ota("boot", "--no-reboot").status == 0
     assert "the boot loader took the other slot" in caplog.text

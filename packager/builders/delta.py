@@ -135,4 +135,3 @@ def _check_head(file: BinaryIO, header: zchunk.Header) -> None:
     size = os.fstat(file.fileno()).st_size
     if size != header.file_size:
         raise TrustError("digest-mismatch", "its length", expected=header.file_size, found=size)
-

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     METADATA = "metadata"  # of the file system; the owner tells which
     JOURNAL = "journal"
     FREE = "free"
+    RANGE = "range"  # bytes of an image whose file system is not known
 
 
 FREE: Final = "free"

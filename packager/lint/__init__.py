@@ -6,20 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Final
 
 from packager import filesystems
-from packager.lint import contents, ext4
+from packager.lint import contents, erofs, ext4, squashfs
 from packager.lint.cost import Base, draft
 from packager.lint.findings import Finding, Findings
-from packager.lint.pair import Check, Found, Pair, Side, Undo
+from packager.lint.pair import Check, Found, Pair, Undo
+from packager.lint.remake import Remake, is_possible
+from packager.lint.side import Side
 
 __all__ = ["Finding", "Findings", "lint"]
 
 CHECKS: Final[Mapping[str, Sequence[Check]]] = {
     "ext4": (*ext4.CHECKS, *contents.CHECKS),
+    "squashfs": (*squashfs.CHECKS, *contents.CHECKS),
+    "erofs": (*erofs.CHECKS, *contents.CHECKS),
 }
 """What is looked for, by file system."""
+
+_MAKERS: Final[Mapping[str, ModuleType]] = {"squashfs": squashfs, "erofs": erofs}
+"""What knows how an image is made again: PROGRAM, options(side), command(...)."""
 
 
 def lint(image: Path, against: Path | None = None) -> Findings:
@@ -30,9 +39,35 @@ def lint(image: Path, against: Path | None = None) -> Findings:
     """
     with _opened(image) as new:
         if against is None:
-            return _findings(Pair(new, None), None)
+            return _findings(Pair(new), None)
         with _opened(against) as old:
-            return _findings(Pair(new, old), Base(old.bytes))
+            base = Base(old.bytes)
+            if old.kind != new.kind:
+                found = _findings(Pair(new), None)
+                return replace(
+                    found,
+                    against=against.name,
+                    update_bytes=base.missing(new.bytes),
+                    findings=(_other_kind(new, old), *found.findings),
+                )
+            with _remake(new, old) as remake:
+                return _findings(Pair(new, old, remake), base)
+
+
+def _other_kind(new: Side, old: Side) -> Finding:
+    what = f"a file system of another kind: {new.kind}, the base is {old.kind}"
+    return Finding("filesystem-kind", what, f"make a {old.kind}, or send the full image this once")
+
+
+@contextmanager
+def _remake(new: Side, old: Side) -> Iterator[Remake | None]:
+    maker = _MAKERS.get(new.kind)
+    if maker is None or not is_possible(maker.PROGRAM, new, old):
+        yield None
+        return
+    with TemporaryDirectory(prefix="otapack-") as folder:
+        options = (maker.options(new), maker.options(old))
+        yield Remake((new, old), options, maker.command, Path(folder))
 
 
 @contextmanager
@@ -42,13 +77,12 @@ def _opened(path: Path) -> Iterator[Side]:
 
 
 def _findings(pair: Pair, base: Base | None) -> Findings:
-    kind = pair.new.layout.kind
-    found = [found for check in CHECKS[kind] for found in check(pair)]
+    found = [found for check in CHECKS[pair.new.kind] for found in check(pair)]
     old = pair.old
     now = base.missing(pair.new.bytes) if base else None
     findings = _priced(pair, found, base) if base else [one.finding for one in found]
     findings.sort(key=lambda finding: (-(finding.cost_bytes or 0), finding.code))
-    return Findings(pair.new.path.name, old.path.name if old else None, kind, now, tuple(findings))
+    return Findings(pair.new.path.name, old.path.name if old else None, pair.new.kind, now, tuple(findings))
 
 
 def _priced(pair: Pair, found: Sequence[Found], base: Base) -> list[Finding]:
@@ -57,7 +91,7 @@ def _priced(pair: Pair, found: Sequence[Found], base: Base) -> list[Finding]:
     mended = _missing(pair, undos, base)
     findings = []
     for one in found:
-        cost = None
+        cost = one.finding.cost_bytes
         if one.undo:
             cost = _missing(pair, [undo for undo in undos if undo is not one.undo], base) - mended
         elif one.price:

@@ -14,8 +14,8 @@ from typing import Final
 
 from packager.lint import heads
 from packager.lint.findings import Finding
-from packager.lint.heads import Head
 from packager.lint.pair import Check, Found, Pair
+from packager.lint.side import Head
 
 _GZIP: Final = b"\x1f\x8b\x08"
 _CHECKSUM, _EXTRA, _NAME = 2, 4, 8  # flags; no writer known makes the first, of the header itself

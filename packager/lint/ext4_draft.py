@@ -98,9 +98,20 @@ class Ext4Draft:
         """How many bytes of an inode have a meaning."""
         return 128 + (self._number(at + 0x80, 2) if self._inode_size > 128 else 0)
 
+    def is_indexed(self, number: int) -> bool:
+        """Whether the names of a folder are sorted by their hashes."""
+        return bool(self._number(self.inode_at(number) + 0x20) & _INDEX)
+
     def blocks(self, number: int) -> list[int]:
         """Which blocks an inode has, in their order in the file."""
         return self._tree(number)[1]
+
+    def take_block(self, block: int) -> bytes:
+        return self._bytes(block, self.block)
+
+    def put_block(self, block: int, data: bytes) -> None:
+        assert len(data) == self.block
+        self.image[block * self.block : (block + 1) * self.block] = data
 
     def seal(self) -> None:
         """Write anew what depends on other bytes: checksums, the journal's UUID, copies of descriptors."""

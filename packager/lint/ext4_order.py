@@ -7,29 +7,25 @@ move what stands behind a file that grew, so that the model misses some of the i
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from packager.filesystems import Kind
 from packager.lint.cost import Base, Draft, draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
-from packager.lint.pair import Found, Pair, Price, Side
-
-_FEW = 0.02  # of the files may have moved: what has grown leaves room that others take
+from packager.lint.order import moved
+from packager.lint.pair import Found, Pair, Price
+from packager.lint.side import Side
 
 
 def order(pair: Pair) -> Iterator[Found]:
     """The order of files in the image."""
     if pair.old is None:
         return
-    old = pair.old.places
-    paths = [path for path, _ in sorted(pair.new.places.items(), key=lambda row: row[1][0]) if path in old]
-    moved = len(paths) - _longest_ascent([old[path][0][0] for path in paths])
-    if moved > _FEW * len(paths):
-        what = f"{moved} of {len(paths)} files that both have stand in another order"
+    if files := moved(pair.new, pair.old):
         mend = "tar --sort=name ... and mke2fs -d TAR; of a folder the host decides the order"
-        yield Found(Finding("ext4-file-order", what, mend), price=price(pair))
+        finding = Finding("ext4-file-order", f"{files} stand in another order", mend)
+        yield Found(finding, price=price(pair))
 
 
 def price(pair: Pair) -> Price:
@@ -61,9 +57,8 @@ def _transplant(new: Side, old: Side, model: Draft) -> bool:
                 return False
         elif twin and twin.size != file.size:
             target.set_size(twin.inode, file.size)
-        size = target.block
         for block, place in zip(blocks, places, strict=True):
-            model[place * size : (place + 1) * size] = new.bytes[block * size : (block + 1) * size]
+            target.put_block(place, source.take_block(block))
     target.seal()
     return True
 
@@ -73,12 +68,3 @@ def _free(side: Side, block: int) -> Iterator[int]:
     for extent in side.layout.extents:
         if extent.kind is Kind.FREE:
             yield from range(-(-extent.start // block), extent.stop // block)
-
-
-def _longest_ascent(numbers: Sequence[int]) -> int:
-    """How many of them can stay so that the rest has to move between them."""
-    ends: list[int] = []
-    for number in numbers:
-        at = bisect(ends, number)
-        ends[at : at + 1] = [number]
-    return len(ends)

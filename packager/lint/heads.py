@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from packager.lint.cost import Draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
-from packager.lint.pair import Found, Pair, Side, Undo
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The first `length` bytes of a file become these."""
-
-    length: int
-    data: bytes
+from packager.lint.pair import Found, Pair, Undo
+from packager.lint.side import Head, Side
 
 
 def found(pair: Pair, finding: Finding, heads: Mapping[str, Head]) -> Found:
     """The finding, undone by these heads."""
     if pair.old is None:
         return Found(finding)
-    if pair.new.layout.kind == "ext4":
+    if pair.new.kind == "ext4":
         return Found(finding, _undo_in_ext4(pair.new, heads))
+    if remake := pair.remake:
+        return Found(finding, price=lambda base, mended: remake.now - remake.update(heads=heads))
     return Found(finding)
 
 
@@ -41,9 +35,8 @@ def _undo_in_ext4(side: Side, heads: Mapping[str, Head]) -> Undo:
             if len(content) != file.size:
                 draft.set_size(file.inode, len(content))
             content = content.ljust(room, b"\0")
-            for index, block in enumerate(blocks):
-                piece = content[index * draft.block : (index + 1) * draft.block]
-                image[block * draft.block : (block + 1) * draft.block] = piece
+            for at, block in enumerate(blocks):
+                draft.put_block(block, content[at * draft.block : (at + 1) * draft.block])
         draft.seal()
 
     return undo

@@ -6,9 +6,13 @@ that whatever made the image left beside it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ota.errors import ConfigError
+from packager import filesystems
+from packager.filesystems import File, FileSystem
 from packager.sbom import documents
 from packager.sbom.changes import Change, Difference, difference
 from packager.sbom.databases import Files, installed
@@ -17,8 +21,44 @@ from packager.sbom.spdx import MEMBER, Image, render
 
 __all__ = [
     "MEMBER", "Change", "Difference", "Files", "Image", "Inventory", "Package", "difference", "installed",
-    "read", "render",
+    "of", "read", "render", "to_json",
 ]  # fmt: skip
+
+
+def of(image: Path, document: Path | None = None) -> Inventory:
+    """The packages in an image: what its document lists, or else what its package manager noted down.
+
+    Where neither is there, or the file system is not known here, the inventory says so.
+
+    Raises:
+        ConfigError: "file-missing", "sbom-format", "image-unreadable".
+    """
+    if document:
+        return read(document)
+    try:
+        with filesystems.opened(image) as system:
+            return installed(
+                {file.path: partial(_content, system, file) for file in system.files if file.is_file}
+            )
+    except ConfigError as error:
+        if error.code != "filesystem-unknown":
+            raise
+        return Inventory((), (), (error.what,))
+
+
+def to_json(inventory: Inventory, since: Mapping[str, Difference]) -> dict[str, object]:
+    """What `report.json` says of an image.
+
+    Args:
+        inventory: of the image.
+        since: version of an earlier release -> what changed.
+    """
+    return {
+        "packages": len(inventory.packages),
+        "lists": list(inventory.lists),
+        "unread": list(inventory.unread),
+        "since": {version: changes.to_json() for version, changes in since.items()},
+    }
 
 
 def read(document: Path) -> Inventory:
@@ -40,3 +80,7 @@ def read(document: Path) -> Inventory:
             found=size,
         )
     return documents.parse(text, str(document))
+
+
+def _content(system: FileSystem, file: File) -> bytes:
+    return b"".join(system.content(file))

@@ -60,7 +60,7 @@ def render(product: str, version: str, images: Sequence[Image], *, time: int) ->
     content = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document))
     name = re.sub(r"[^A-Za-z0-9.-]", "-", f"{product}-{version}")
     document["documentNamespace"] = f"https://spdx.org/spdxdocs/{name}-{content}"
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _elements(image: Image, version: str, created: str) -> Iterator[Json]:

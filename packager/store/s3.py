@@ -7,6 +7,7 @@ Endpoint, region, credentials, proxy, certificates, timeouts and retries are bot
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,17 +144,28 @@ def _refusing(target: str, what: str) -> Iterator[None]:
             hint=_HINTS.get(_code(error)),
         ) from error
     except exceptions.SSLError as error:
-        raise NetworkError(
-            "tls", f"{target}: {error}", hint="AWS_CA_BUNDLE names other authorities"
-        ) from error
+        if _is_of_certificate(error):
+            hint = "AWS_CA_BUNDLE names other authorities"
+            raise NetworkError("tls", f"{target}: {error}", hint=hint) from error
+        raise _broken_off(target, what, error) from error
     except exceptions.ConnectionError as error:
         raise NetworkError("connect", f"{target}: {error}") from error
     except (exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
-        raise NetworkError(
-            "transfer", f"{target}: {what} broke off: {error}", hint="run it again: what was sent stays"
-        ) from error
+        raise _broken_off(target, what, error) from error
     except (exceptions.BotoCoreError, ValueError) as error:
         raise ConfigError("config-value", f"{target}: boto3 cannot {what}: {error}") from error
+
+
+def _broken_off(target: str, what: str, error: Exception) -> NetworkError:
+    hint = "run it again: what was sent stays"
+    return NetworkError("transfer", f"{target}: {what} broke off: {error}", hint=hint)
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    """TLS that is cut is an SSLError too."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _code(error: exceptions.ClientError) -> str:

@@ -18,9 +18,7 @@ from packager.store.folder import Folder
 from packager.store.sums import Held
 from packager.tests import outputs
 from packager.tests.conftest import Project
-from packager.tests.outputs import HEADER, PACKAGE, ZCK
-
-DELTA = "rootfs-2.0.0-from-1.0.0.rdiff.zst"
+from packager.tests.outputs import DELTA, HEADER, PACKAGE, ZCK
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -81,7 +79,7 @@ def test_a_release_of_the_same_version_with_other_content_is_refused_before_anyt
     first = outputs.write(project.folder / "first")
     assert project.otapack("publish", first, target).status == 0
     store.open(target).remove(DELTA)  # it sorts first, so it would be sent first
-    other = outputs.write(project.folder / "other", seed=2, content="c")
+    other = outputs.write(project.folder / "other", seed=2)
     refused = project.otapack("publish", other, target)
     assert (refused.status, refused.code) == (6, "published-differs")
     assert PACKAGE in refused.log and ZCK in refused.log
@@ -100,19 +98,21 @@ def test_a_release_that_the_catalogue_knows_with_other_content_is_refused_before
     assert names(target) == []
 
 
-@pytest.mark.parametrize("damage", ["report.json", PACKAGE, "report says another", "no JSON", "no package"])
+@pytest.mark.parametrize(
+    "damage", ["report.json", PACKAGE, "publish/" + ZCK, "another", "no JSON", "no build"]
+)
 def test_what_is_not_the_whole_output_of_a_build_is_refused(
     project: Project, target: str, damage: str
 ) -> None:
     out = outputs.write(project.folder / "out")
     report = out / "report.json"
     match damage:
-        case "report says another":
-            (out / PACKAGE).write_bytes(b"another")
+        case "another":
+            (out / "publish" / ZCK).write_bytes(b"another")
         case "no JSON":
             report.write_text("{")
-        case "no package":
-            report.write_text(json.dumps({"image": 1}))
+        case "no build":
+            report.write_text(json.dumps({"package": PACKAGE}))
         case _:
             (out / damage).unlink()
     assert project.otapack("publish", out, target).code == "build-incomplete"
@@ -123,7 +123,7 @@ def test_a_build_without_a_record_does_not_go_into_a_catalogue(project: Project,
     out = outputs.write(project.folder / "out")
     (out / "record/gateway/2.0.0.json").unlink()
     refused = project.otapack("publish", out, target, "--catalogue", project.folder / "records")
-    assert refused.code == "file-missing"
+    assert refused.code == "build-incomplete"
     assert names(target) == []
 
 

@@ -20,7 +20,8 @@ class Metadata:
     def __init__(self, file: str, **given: str) -> None:
         text = (LAYER / file).read_text().replace("\\\n", " ")
         self._values: dict[str, str] = {}
-        for name, operator, value in _ASSIGNMENT.findall(text):
+        for written, operator, value in _ASSIGNMENT.findall(text):
+            name = written.replace("${PN}", given.get("PN", ""))
             before = f"{self._values.get(name, '')} " if operator == "+=" else ""
             self._values[name] = before + value
         self._values |= given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -99,20 +100,8 @@ def make_ext4(folder: Path, name: str, options: str) -> bytes:
     tree, image = folder / name, folder / f"{name}.ext4"
     shutil.copytree(folder / "tree", tree)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1302044400", "E2FSPROGS_FAKE_TIME": "1302044400"}
-    command: list[str | Path] = [
-        "mke2fs",
-        "-q",
-        "-t",
-        "ext4",
-        "-i",
-        "4096",
-        *options.split(),
-        "-d",
-        tree,
-        image,
-        "8M",
-    ]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    words = ["mke2fs", "-q", "-t", "ext4", "-i", "4096", *options.split(), "-d", str(tree), str(image), "8M"]
+    subprocess.run(words, env=environment, check=True, capture_output=True)
     return image.read_bytes()
 
 
@@ -129,6 +118,11 @@ def test_an_ext4_that_is_made_again_is_the_same(world: World, tmp_path: Path) ->
 def test_another_image_has_another_uuid(world: World, tmp_path: Path) -> None:
     one, other = variables(tmp_path, world), variables(tmp_path, world, IMAGE_LINK_NAME="other")
     assert one["OTAKIT_UUID"] != other["OTAKIT_UUID"]
+
+
+def test_every_bitbake_can_parse_the_library() -> None:
+    called = [value for value in vars(release).values() if callable(value)]
+    assert called and all(inspect.isfunction(value) for value in called)
 
 
 def test_the_class_says_what_it_takes_in_the_documentation() -> None:

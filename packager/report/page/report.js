@@ -2,7 +2,7 @@
 // Tree maps: a box for each file and folder, as large as its bytes. A click on a folder opens it.
 
 const HEAD = 17; // of a folder, with its name: points
-const DEEPEST = 3; // levels that are drawn at a time
+const DEEPEST = 8; // levels that are drawn at a time
 
 for (const map of document.querySelectorAll(".treemap")) {
   draw(map, [JSON.parse(map.querySelector("script").textContent)]);
@@ -41,7 +41,7 @@ function place(node, box, whole, open, depth) {
   const isButton = open !== null && depth === 1;
   const words = `${node.name}\n${node.bytes.toLocaleString("en")} bytes${node.change ? `, ${node.change}` : ""}`;
   const shown = element(isButton ? "button" : "div", "box", box.width > 30 && box.height > 14 ? node.name : "");
-  shown.classList.add(node.children ? "folder" : node.change || "other");
+  shown.dataset.change = node.children ? "folder" : node.change;
   shown.title = words;
   if (isButton) {
     shown.type = "button";

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-Get = Callable[[str], "str | None"]
+if TYPE_CHECKING:  # scarthgap's bitbake cannot parse a library in which anything but functions can be called
+    from collections.abc import Callable
+
+    Get = Callable[[str], "str | None"]
 
 # The variables that a release file is made of: the task depends on them. docs/yocto.md has the table.
 VARIABLES = (

@@ -75,7 +75,14 @@ RDEPENDS:${PN} += "\
     python3-tomllib \
     python3-zstandard \
 "
-RDEPENDS:${PN}-packager += "${PN}"
+RDEPENDS:${PN}-packager += "\
+    ${PN} \
+    python3-google-crc32c \
+    python3-jinja2 \
+    python3-jsonschema \
+    python3-packageurl-python \
+"
+RDEPENDS:${PN}-packager:append:class-target = " python3-modules"
 
 # fw_printenv and fw_setenv, where the boot loader is U-Boot; blkid, where packages come on a stick.
 RRECOMMENDS:${PN} += "libubootenv-bin util-linux-blkid"

@@ -1,0 +1,136 @@
+"""Images made again of what is in them, with other options or contents, to see what an update then takes.
+
+For what no change of bytes in place undoes: options of mksquashfs and mkfs.erofs. Both sides are made again,
+so that they compare: files, folders and links, all of root's; devices and attributes are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from ota.errors import ConfigError
+from packager.lint.cost import Base, draft
+from packager.lint.side import Head, Side
+
+LIMIT: Final = 64 << 20  # bytes of an image; to compress more than that again takes minutes
+
+Options: TypeAlias = tuple[str, ...]
+"""Of the program that makes such an image."""
+
+Command: TypeAlias = Callable[[Path, Path, Options, Path], Sequence[str | Path]]
+"""How an image is made: of a folder, the image, options, a file with a path and a priority a line."""
+
+
+class Remake:
+    """Makes the two sides of a comparison again.
+
+    Args:
+        options: what each was made with.
+        folder: an empty one for all that is made.
+    """
+
+    def __init__(
+        self, sides: tuple[Side, Side], options: tuple[Options, Options], command: Command, folder: Path
+    ) -> None:
+        self.new, self.old = sides
+        self.options = options
+        self._command = command
+        self._folder = folder
+        self._made = 0  # folders and images
+        self._bases: dict[Options, Base] = {}
+
+    @cached_property
+    def now(self) -> int:
+        """What the update takes where both are made again as they were."""
+        return self.update()
+
+    def update(
+        self,
+        new: Options | None = None,
+        old: Options | None = None,
+        *,
+        heads: Mapping[str, Head] | None = None,
+        order: Sequence[str] | None = None,
+    ) -> int:
+        """What the update takes where something is else.
+
+        Args:
+            new: options that the image is made with.
+            old: options that the base is made with.
+            heads: how files of the image begin, by path.
+            order: in which files stand in the image.
+        """
+        new, old = new or self.options[0], old or self.options[1]
+        if old not in self._bases:
+            with draft(self._make(self._old_tree, old, self.old.order)) as image:
+                self._bases[old] = Base(image)
+        tree = self._unpack(self.new, heads) if heads else self._new_tree
+        with draft(self._make(tree, new, order or self.new.order)) as image:
+            return self._bases[old].missing(image)
+
+    @cached_property
+    def _new_tree(self) -> Path:
+        return self._unpack(self.new, {})
+
+    @cached_property
+    def _old_tree(self) -> Path:
+        return self._unpack(self.old, {})
+
+    def _next(self, kind: str) -> Path:
+        self._made += 1
+        return self._folder / f"{kind}{self._made}"
+
+    def _make(self, tree: Path, options: Options, order: Sequence[str]) -> Path:
+        image, priorities = self._next("image"), self._next("order")
+        lines = [f"{_escaped(path)} {32767 - 65535 * at // len(order)}\n" for at, path in enumerate(order)]
+        priorities.write_text("".join(lines), errors="surrogateescape")
+        command = [str(word) for word in self._command(tree, image, options, priorities)]
+        environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            words = (done.stderr or done.stdout).strip().splitlines()
+            raise ConfigError(
+                "tool-missing",
+                f"{command[0]} cannot make this image again: {' '.join(command)}",
+                found=words[-1] if words else f"status {done.returncode}",
+            )
+        return image
+
+    def _unpack(self, side: Side, heads: Mapping[str, Head]) -> Path:
+        """A folder with what is in the image."""
+        tree = self._next("tree")
+        first: dict[int, Path] = {}  # inode -> its first path
+        for path, file in side.files.items():
+            place = tree / path.lstrip("/")
+            if file.is_folder:
+                place.mkdir(0o755)
+            elif file.inode in first:
+                os.link(first[file.inode], place)
+            elif file.is_file:
+                content, head = side.content(path), heads.get(path)
+                place.write_bytes(head.data + content[head.length :] if head else content)
+                first[file.inode] = place
+                place.chmod(stat.S_IMODE(file.mode) | 0o400)
+            elif file.target is not None:
+                place.symlink_to(file.target)
+        for path, file in reversed(list(side.files.items())):
+            place = tree / path.lstrip("/")
+            if file.is_file or file.is_folder or file.target is not None:
+                os.utime(place, (file.mtime, file.mtime), follow_symlinks=False)
+        return tree
+
+
+def is_possible(program: str, *sides: Side) -> bool:
+    """Whether the program is here, and the images are small enough."""
+    return shutil.which(program) is not None and all(len(side.bytes) <= LIMIT for side in sides)
+
+
+def _escaped(path: str) -> str:
+    return path.lstrip("/").replace("\\", "\\\\").replace(" ", "\\ ")
