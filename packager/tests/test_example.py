@@ -15,6 +15,13 @@ from packager.tests.conftest import Project
 
 EXAMPLE = Path(packager.__file__).parent / "release.example.toml"
 
+SBOM = """{
+    "spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "rootfs", "dataLicense": "CC0-1.0",
+    "documentNamespace": "https://example.com/rootfs", "packages": [
+        {"SPDXID": "SPDXRef-1", "name": "busybox", "versionInfo": "1.36.1", "downloadLocation": "NONE"}
+    ]
+}"""
+
 
 @pytest.fixture
 def example(project: Project) -> Path:
@@ -28,7 +35,7 @@ def example(project: Project) -> Path:
         (folder / name).mkdir()
     demo = (Path(packager.__file__).parents[1] / "boards/demo.toml").read_text()
     (folder / "other.toml").write_text(demo.replace('name = "demo"', 'name = "other"'))
-    (folder / "rootfs.spdx.json").write_text("{}")
+    (folder / "rootfs.spdx.json").write_text(SBOM)
     shutil.copyfile(project.signer.certificate, folder / "signer.pem")
     shutil.copyfile(project.signer.key, folder / "signer.key")
     return Path(shutil.copyfile(EXAMPLE, folder / "example.toml"))
