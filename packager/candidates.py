@@ -86,19 +86,21 @@ def make(image: Image, settings: Settings, delta: Delta, bases: Bases, workspace
         work = _Work(image, settings, delta, workspace)
         full = pool.submit(work.full) if Method.FULL in settings.methods else None
         wanted = _wanted(bases, delta) if Method.RDIFF in settings.methods else []
-        at_hand = list(pool.map(work.at_hand, wanted))
-        # Of bases with the same content, the first gives the name.
-        names = {file: base.version for base, file in reversed(list(zip(wanted, at_hand, strict=True)))}
-        deltas = {file: pool.submit(work.rdiff, version, file) for file, version in names.items()}
-        for base, file in zip(wanted, at_hand, strict=True):
-            found.append(deltas[file].result().candidate(name, base.version))
+        at_hand = dict(zip(wanted, pool.map(work.at_hand, wanted), strict=True))
+        # Of bases with the same content, the first gives file and name.
+        first = {file.sha256: base for base, file in reversed(at_hand.items())}
+        deltas = {
+            sha256: pool.submit(work.rdiff, base.version, at_hand[base]) for sha256, base in first.items()
+        }
+        for base, file in at_hand.items():
+            found.append(deltas[file.sha256].result().candidate(name, base.version))
         if full:
             found += [full.result().candidate(name, version) for version in (None, *bases.versions)]
     chosen = choice.choose(found, workspace.limits)
     kept = {candidate.file for candidate in chosen if candidate.chosen}
     for path in {candidate.file for candidate in chosen if candidate.file} - kept:
         path.unlink()
-    used = [file for file in deltas if deltas[file].result().path in kept]
+    used = [at_hand[base] for sha256, base in first.items() if deltas[sha256].result().path in kept]
     return replace(delta, candidates=chosen, bases=tuple(used))
 
 
@@ -141,24 +143,8 @@ class _Work:
         return self._file(Method.RDIFF, path, ends.image, (base.sha256, base.size))
 
     def at_hand(self, base: Base) -> BaseFile:
-        """The image of a base, decoded where all there is is a .zck."""
-        assert base.file, base
-        if base.sha256 and not published.is_zck(base.file):
-            return BaseFile(base.file, base.size, base.sha256)
-        path = self.workspace.scratch / f"{base.image}-{base.version}"
-        digest = hashlib.sha256()
-        with base.file.open("rb") as source, path.open("wb") as output, published.naming(base.file):
-            for piece in published.image(source, base.manifest):
-                digest.update(piece)
-                output.write(piece)
-        if base.sha256 not in (None, digest.hexdigest()):
-            raise ConfigError(
-                "release-content",
-                f"{base.file} gives another image than the record of {base.version} tells",
-                expected=base.sha256,
-                found=digest.hexdigest(),
-            )
-        return BaseFile(path, base.size, digest.hexdigest())
+        """The image of a base."""
+        return published.at_hand(base, self.workspace.scratch)
 
     def _file(self, method: Method, path: Path, image: Measured, base: tuple[str, int] | None) -> _File:
         if image.sha256 != self.delta.sha256:

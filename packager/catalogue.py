@@ -94,6 +94,25 @@ def add(store: Store, record: Record, manifests: Mapping[str, bytes], *, overwri
     return True
 
 
+def copy(store: Store, other: Store) -> tuple[int, int]:
+    """Make another catalogue equal to this one, as a cache is; how many releases were added and removed.
+
+    Raises:
+        ConfigError: "catalogue-record".
+    """
+    known = {record.name: record for product in products(store) for record in read(store, product)}
+    cached = {record.name: record for product in products(other) for record in read(other, product)}
+    new = [record for name, record in known.items() if cached.get(name) != record]
+    old = [record for name, record in cached.items() if name not in known]
+    for record in new:
+        found = {image: manifest(store, record, image) for image in record.images}
+        manifests = {image: data for image, data in found.items() if data is not None}
+        add(other, record, manifests, overwrite=True)
+    for record in old:
+        remove(other, record)
+    return len(new), len(old)
+
+
 def remove(store: Store, record: Record) -> None:
     """Forget a release; its record goes first, so that nobody reads half of it."""
     store.remove(record.name)
@@ -124,28 +143,31 @@ def prune(
     )
 
 
-def load(folder: Path) -> tuple[Record, dict[str, bytes]]:
-    """The record that a build left, and its manifests by image.
+def load(folder: Path, name: str | None = None) -> tuple[Record, dict[str, bytes]]:
+    """A record that a build left, and its manifests by image.
+
+    Args:
+        name: of the record; default: there is but one.
 
     Raises:
         ConfigError: "file-missing", "catalogue-record".
     """
     store = Folder(str(folder))
-    names = [name for name in store.names() if _is_record(name)]
-    if len(names) != 1:
+    names = [name] if name else [found for found in store.names() if _is_record(found)]
+    if len(names) != 1 or (record := _read(store, names[0])) is None:
         raise ConfigError(
             "file-missing",
             f"{folder} is no record of a build",
-            expected="one PRODUCT/VERSION.json",
-            found=len(names),
+            expected=name or "one PRODUCT/VERSION.json",
+            found=len(names) if name is None else None,
         )
-    record = _read(store, names[0])
-    assert record is not None
-    found = {image: manifest(store, record, image) for image in record.images}
-    for image, data in found.items():
-        if data is None and record.images[image].manifest:
-            raise ConfigError("file-missing", f"{folder}: there is no {record.manifest_name(image)}")
-    return record, {image: data for image, data in found.items() if data is not None}
+    manifests = {}
+    for image in record.images:
+        if (data := manifest(store, record, image)) is not None:
+            manifests[image] = data
+        elif stated := record.manifest_name(image):
+            raise ConfigError("file-missing", f"{folder}: there is no manifest {stated}")
+    return record, manifests
 
 
 def _is_record(name: str) -> bool:

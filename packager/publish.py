@@ -7,22 +7,17 @@ time, and goes on where it was.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from ota.errors import ConfigError, NetworkError
 from ota.interfaces import Event, Progress
-from packager import catalogue, output
-from packager.catalogue import Record
-from packager.reporting import REPORT
+from packager import catalogue, finished, output
+from packager.finished import Finished
 from packager.store import Store
 from packager.store.sums import Held, Sent, Sums, measure
-
-RECORD: Final = "record"  # a build's folder of what the catalogue gets
 
 _log = logging.getLogger(__name__)
 
@@ -110,11 +105,14 @@ def publish(
         ConfigError: "build-incomplete", "published-differs", "release-exists"; nothing was sent.
         NetworkError: "store-refused", "store-content", "connect", "tls", "transfer".
     """
-    files = find(folder)
+    build = finished.read(folder)
+    files = _find(build)
     held = [store.holds(file.name, file.sums, by_reading=by_reading) for file in files]
     if not overwrite:
         _refuse_others(store, files, held)
-    record = _load_record(folder, files[-1], records, overwrite) if records else None
+    record, manifests = build.record() if records else (None, {})
+    if records and record and not overwrite:
+        catalogue.check(records, record)
     reporter = _Reporter(progress, sum(file.sums.size for file in files))
     deliveries = []
     for file, found in zip(files, held, strict=True):
@@ -127,57 +125,32 @@ def publish(
         deliveries.append(delivery)
     if records is None or record is None:
         return Publication(store.target, tuple(deliveries))
-    is_new = catalogue.add(records, *record, overwrite=overwrite)
+    is_new = catalogue.add(records, record, manifests, overwrite=overwrite)
     return Publication(store.target, tuple(deliveries), records.target, is_new)
 
 
 def abandon(folder: Path, store: Store) -> int:
     """Throw away what attempts to publish a build left behind that did not end; how many there were."""
-    return sum(store.abandon(path.name) for path in _paths(folder))
+    return sum(store.abandon(Path(name).name) for name in finished.read(folder).published)
 
 
-def find(folder: Path) -> list[File]:
-    """What is to be published, in that order.
-
-    Raises:
-        ConfigError: "build-incomplete".
-    """
-    paths = _paths(folder)
-    with output.refusing(folder):
-        files = [File(path.name, path, measure(path)) for path in paths]
-    stated = _report(folder)["sha256"]
-    if files[-1].sums.sha256 != stated:
-        raise ConfigError(
-            "build-incomplete",
-            f"{files[-1].path} is not the package that {REPORT} tells of",
-            expected=stated,
-            found=files[-1].sums.sha256,
-            hint="build the release again",
-        )
+def _find(build: Finished) -> list[File]:
+    """What is to be published, in that order."""
+    files = []
+    for name in build.published:
+        path = build.folder / name
+        with output.refusing(build.folder):
+            file = File(path.name, path, measure(path))
+        if file.sums.sha256 != build.sha256[name]:
+            raise ConfigError(
+                "build-incomplete",
+                f"{path} is not the file that the build left",
+                expected=build.sha256[name],
+                found=file.sums.sha256,
+                hint="build the release again",
+            )
+        files.append(file)
     return files
-
-
-def _paths(folder: Path) -> list[Path]:
-    package = folder / Path(str(_report(folder)["package"])).name
-    if not package.is_file():
-        raise ConfigError("build-incomplete", f"there is no package {package}")
-    beside = folder / "publish"
-    published = sorted(path for path in beside.iterdir() if path.is_file()) if beside.is_dir() else []
-    return [*published, package]
-
-
-def _report(folder: Path) -> dict[str, object]:
-    try:
-        report = json.loads((folder / REPORT).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "build-incomplete",
-            f"{folder} has no {REPORT} that can be read: {error}",
-            expected="what `otapack build -o` wrote",
-        ) from error
-    if not (isinstance(report, dict) and {"package", "sha256"} <= report.keys()):
-        raise ConfigError("build-incomplete", f"{folder / REPORT} does not tell of a package")
-    return report
 
 
 def _refuse_others(store: Store, files: list[File], held: list[Held]) -> None:
@@ -188,16 +161,6 @@ def _refuse_others(store: Store, files: list[File], held: list[Held]) -> None:
             f"{store.target} has other files of these names: {', '.join(others)}",
             hint="give the release a version of its own; --overwrite harms devices that are updating",
         )
-
-
-def _load_record(
-    folder: Path, package: File, records: Store, overwrite: bool
-) -> tuple[Record, dict[str, bytes]]:
-    """The record of this build, if the catalogue may have it."""
-    record, manifests = catalogue.load(folder / RECORD)
-    if not overwrite:
-        catalogue.check(records, record)
-    return record, manifests
 
 
 def _deliver(store: Store, file: File, reporter: _Reporter, *, overwrite: bool, by_reading: bool) -> Delivery:

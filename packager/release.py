@@ -118,12 +118,12 @@ def _boards(table: Table) -> dict[str, Board]:
             expected="one of the keys 'board' and 'boards'",
             found="both" if several else "neither",
         )
-    boards = {name: _board(table.path, name) for name in several or filter(None, (single,))}
-    names = [found.name for found in boards.values()]
+    boards = [(name, _board(table.path, name)) for name in several or filter(None, (single,))]
+    names = [found.name for _, found in boards]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError("config-value", f"{table.path}: boards: two are named {name!r}")
-    return boards
+    return dict(boards)
 
 
 def _board(path: Path, name: str) -> Board:

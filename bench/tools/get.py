@@ -58,6 +58,7 @@ ALL = (
     Tool("sfdisk", "2.38+", STABLE, "sbin/sfdisk", ("fdisk",)),
     Tool("mkfs.vfat", "4.2+", STABLE, "sbin/mkfs.vfat", ("dosfstools",)),
     Tool("fatlabel", "4.2+", STABLE, "sbin/fatlabel", ("dosfstools",)),
+    Tool("e2fsck", "1.47.1+", BACKPORTS, "sbin/e2fsck", ("e2fsprogs",)),
     Tool("debugfs", "1.47.1+", BACKPORTS, "sbin/debugfs", ("e2fsprogs",)),
     Tool("rdiff", "2.3+", NATIVE, "usr/bin/rdiff", ("rdiff",)),
     Tool("nginx", "1.18+", STABLE, "usr/sbin/nginx", ("nginx",)),

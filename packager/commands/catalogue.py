@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from ota.errors import ConfigError
-from packager import catalogue, store
+from packager import catalogue, finished, store
 from packager.catalogue import Record
 from packager.commands import Answer, build
 from packager.store import Store
 
-HELP: Final = "List the releases that a catalogue knows, add one, or forget old ones."
+HELP: Final = "List the releases that a catalogue knows, add one, copy all, or forget old ones."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("product", metavar="PRODUCT", nargs="?", help="default: all")
     adding = deeds.add_parser("add", parents=[place], help="add the release that a build left in DIR/record")
     adding.add_argument("folder", type=Path, metavar="DIR")
+    copying = deeds.add_parser("copy", parents=[place], help="make COPY equal to it: a cache")
+    copying.add_argument("copy", metavar="COPY", help="a folder, or s3://BUCKET/PREFIX")
     pruning = deeds.add_parser("prune", parents=[place], help="say which releases the rules are done with")
     pruning.add_argument("product", metavar="PRODUCT")
     pruning.add_argument("--keep", type=_count, metavar="N", help="the newest N stay")
@@ -43,6 +45,8 @@ def run(options: argparse.Namespace) -> Answer:
             return _list(place, [options.product] if options.product else catalogue.products(place))
         case "add":
             return _add(place, options.folder)
+        case "copy":
+            return _copy(place, store.open(options.copy))
         case _:
             return _prune(place, options)
 
@@ -56,12 +60,20 @@ def _list(place: Store, products: Sequence[str]) -> Answer:
 
 
 def _add(place: Store, folder: Path) -> Answer:
-    record, manifests = catalogue.load(folder / "record")
+    record, manifests = finished.read(folder).record()
     is_new = catalogue.add(place, record, manifests)
     said = "is in" if is_new else "was in"
     return Answer(
         {"catalogue": place.target, "release": _json(record), "added": is_new},
         [f"{record.product} {record.version} {said} {place.target}"],
+    )
+
+
+def _copy(place: Store, other: Store) -> Answer:
+    added, removed = catalogue.copy(place, other)
+    return Answer(
+        {"catalogue": place.target, "copy": other.target, "added": added, "removed": removed},
+        [f"{other.target} knows what {place.target} knows: {added} added, {removed} removed"],
     )
 
 

@@ -21,11 +21,11 @@ HELP: Final = "Say what a release costs devices, for each base and method; fail 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("release", type=Path, metavar="RELEASE.toml")
     parser.add_argument(
-        "--built", type=Path, metavar="DIR", help="what otapack build left there; default: build it, and forget it"
+        "--built", type=Path, metavar="DIR", help="what a build left there; default: build it, and forget it"
     )
     parser.add_argument("--link", metavar="RATE,ROUNDTRIP", help="also how long it takes: 10Mbit,100ms")
     parser.add_argument(
-        "--max-bytes", metavar="N", help="fail where devices with any base download more; 20M, instead of [budget]"
+        "--max-bytes", metavar="N", help="fail where devices with any base download more: 20M"
     )
     parser.add_argument("--dev-keys", type=Path, metavar="DIR", help="as otapack build, without --built")
     build.add_changes(parser)

@@ -57,9 +57,8 @@ def _transplant(new: Side, old: Side, model: Draft) -> bool:
                 return False
         elif twin and twin.size != file.size:
             target.set_size(twin.inode, file.size)
-        size = target.block
         for block, place in zip(blocks, places, strict=True):
-            model[place * size : (place + 1) * size] = new.bytes[block * size : (block + 1) * size]
+            target.put_block(place, source.take_block(block))
     target.seal()
     return True
 

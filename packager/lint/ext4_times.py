@@ -35,10 +35,9 @@ _MEND: Final = "SOURCE_DATE_EPOCH=... mke2fs ... (1.47.1 or later), the same in 
 
 def times(pair: Pair) -> Iterator[Found]:
     """Times that another build would not have."""
-    made = _made(pair.new)
-    late = tuple(path for path, ctime in _ctimes(pair.new) if ctime > made)
+    late = _late(pair.new)
     if late:
-        what = f"{len(late)} inodes changed after the file system was made ({_date(made)})"
+        what = f"{len(late)} inodes changed after the file system was made ({_date(_made(pair.new))})"
         finding = Finding(
             "ext4-old-mke2fs",
             f"{what}: mke2fs took the times of the folder, whatever the time it was told",
@@ -46,19 +45,39 @@ def times(pair: Pair) -> Iterator[Found]:
             paths=late,
         )
         yield Found(finding, _undo_inodes(pair) if pair.old else None)
-    if pair.old is None:
-        # Nothing happens to files of a folder while the file system is made; clamped they all have its time.
-        early = tuple(path for path, ctime in _ctimes(pair.new) if 0 < ctime < made)
-        if early:
-            what = f"{len(early)} inodes have other times than the file system itself ({_date(made)})"
-            yield Found(Finding("ext4-times", f"{what}: they are not clamped", _MEND, paths=early))
-        return
+    yield from _differing(pair, not late) if pair.old else _not_clamped(pair.new, not late)
+
+
+def _differing(pair: Pair, look_at_inodes: bool) -> Iterator[Found]:
+    """Other times than the base's."""
+    assert pair.old is not None
     superblock = _fields(pair.new) != _fields(pair.old)
-    inodes = () if late else tuple(_paths_of_other_times(pair))
+    inodes = tuple(_paths_of_other_times(pair)) if look_at_inodes else ()
     if superblock or inodes:
         where = ["the superblock"] * superblock + [f"{len(inodes)} inodes"] * bool(inodes)
-        what = f"made {_date(made)}, the base {_date(_made(pair.old))}: other times in {' and '.join(where)}"
+        made, before = _date(_made(pair.new)), _date(_made(pair.old))
+        what = f"made {made}, the base {before}: other times in {' and '.join(where)}"
         yield Found(Finding("ext4-times", what, _MEND, paths=inodes), _undo(pair, bool(inodes)))
+
+
+def _not_clamped(side: Side, look_at_inodes: bool) -> Iterator[Found]:
+    """Times that show in the image alone: clamped, all inodes have the one of the file system, or none."""
+    made, mounted = _made(side), _mounted(side)
+    other = tuple(path for path, ctime in _ctimes(side) if 0 < ctime != made) if look_at_inodes else ()
+    if other:
+        why = f"it was mounted {_date(mounted)} and written" if mounted else "they are not clamped"
+        what = f"{len(other)} inodes have other times than the file system itself ({_date(made)}): {why}"
+        yield Found(Finding("ext4-times", what, _MEND, paths=other))
+
+
+def _late(side: Side) -> tuple[str, ...]:
+    """What changed after the file system was made, though nobody mounted it."""
+    made = _made(side)
+    return tuple(path for path, ctime in _ctimes(side) if ctime > made > 0) if not _mounted(side) else ()
+
+
+def _mounted(side: Side) -> int:
+    return Ext4Draft(side.bytes).number("mount time")
 
 
 def _made(side: Side) -> int:
@@ -92,8 +111,8 @@ def _paths_of_other_times(pair: Pair) -> Iterator[str]:
 
 
 def _is_of_source(name: str, seconds: int, made: int, limit: int) -> bool:
-    """Whether a time came with the file, from before either image was made: clamping would leave it."""
-    return name == "mtime" and seconds < made and seconds <= limit
+    """Whether the base's clamp would leave a time as it is; one that this image's own made is not known."""
+    return name == "mtime" and seconds <= limit and (seconds < made or made == limit)
 
 
 def _undo(pair: Pair, inodes: bool) -> Undo:

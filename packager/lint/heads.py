@@ -35,9 +35,8 @@ def _undo_in_ext4(side: Side, heads: Mapping[str, Head]) -> Undo:
             if len(content) != file.size:
                 draft.set_size(file.inode, len(content))
             content = content.ljust(room, b"\0")
-            for index, block in enumerate(blocks):
-                piece = content[index * draft.block : (index + 1) * draft.block]
-                image[block * draft.block : (block + 1) * draft.block] = piece
+            for at, block in enumerate(blocks):
+                draft.put_block(block, content[at * draft.block : (at + 1) * draft.block])
         draft.seal()
 
     return undo

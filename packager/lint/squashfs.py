@@ -1,8 +1,8 @@
 """squashfs: what is compressed together changes together.
 
-A file is cut into blocks, and the last bytes of many files share one fragment; each is compressed as a whole,
-so that one byte that changes changes all of it, and bytes that move within it too. What that costs shows where
-both images are made again with less in one: smaller blocks, no fragments, no compression.
+A file is cut into blocks, and the last bytes of many files share one fragment; each is compressed as a
+whole, so that one byte that changes changes all of it, and so do bytes that move within it. What that costs
+shows where both images are made again with less in one: smaller blocks, no fragments, no compression.
 
     superblock              block size 0x0C 4 | compressor 0x14 2 | flags 0x18 2
     with flag 0x400 then    0x60: length 2 | options of the compressor    ("Squashfs Binary Format")
@@ -19,7 +19,7 @@ from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.order import moved
 from packager.lint.pair import Check, Found, Pair
-from packager.lint.remake import Options
+from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
 
 PROGRAM: Final = "mksquashfs"
@@ -79,6 +79,9 @@ def order(pair: Pair) -> Iterator[Found]:
         finding, price=(lambda base, mended: remake.now - remake.update(order=wanted)) if remake else None
     )
 
+
+MAKER: Final = Maker(PROGRAM, options, command)
+"""Makes a squashfs again."""
 
 CHECKS: Final[tuple[Check, ...]] = (settings, granularity, order)
 """All of squashfs."""

@@ -20,9 +20,6 @@ from packager.sbom.package import Package
 
 Json = dict[str, object]
 
-MEMBER: Final = "sbom.spdx.json"
-"""What the document is called, in the package and beside it."""
-
 _TOOL: Final = "Tool: otakit"
 _UNSAID: Final = {"downloadLocation": "NOASSERTION", "filesAnalyzed": False}
 
@@ -60,7 +57,7 @@ def render(product: str, version: str, images: Sequence[Image], *, time: int) ->
     content = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document))
     name = re.sub(r"[^A-Za-z0-9.-]", "-", f"{product}-{version}")
     document["documentNamespace"] = f"https://spdx.org/spdxdocs/{name}-{content}"
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _elements(image: Image, version: str, created: str) -> Iterator[Json]:

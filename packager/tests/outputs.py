@@ -43,26 +43,23 @@ def release(version: str = "2.0.0", when: int = 1_700_000_000, content: str = "a
     )
 
 
-def write_record(folder: Path, of: Record) -> Path:
-    """DIR/record; returns DIR."""
-    catalogue.add(store.open(str(folder / "record")), of, {"rootfs": HEADER})
-    return folder
-
-
-def write(folder: Path, *, zck: int = 3000, seed: int = 1, content: str = "a") -> Path:
+def write(folder: Path, *, zck: int = 3000, seed: int = 1, record: Record | None = None) -> Path:
     """A whole output, without what is for people only; returns `folder`.
 
     Args:
         zck: size of the .zck, bytes.
         seed: other bytes with another one.
-        content: of the record.
+        record: default: that of `release`.
     """
     chance = random.Random(seed)
-    (folder / "publish").mkdir(parents=True)
-    (folder / "publish" / ZCK).write_bytes(chance.randbytes(zck))
-    (folder / "publish" / DELTA).write_bytes(chance.randbytes(1000))
-    package = chance.randbytes(2000)
-    (folder / PACKAGE).write_bytes(package)
-    report = {"package": PACKAGE, "size": 2000, "sha256": hashlib.sha256(package).hexdigest()}
+    contents = {f"publish/{ZCK}": zck, f"publish/{DELTA}": 1000, PACKAGE: 2000}
+    for name, size in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(chance.randbytes(size))
+    place = store.open(str(folder / "record"))
+    catalogue.add(place, record or release(), {"rootfs": HEADER})
+    names = [*contents, *(f"record/{name}" for name in place.names())]
+    outputs = {name: {"sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()} for name in names}
+    report = {"package": PACKAGE, "build": {"outputs": outputs}}
     (folder / "report.json").write_text(json.dumps(report))
-    return write_record(folder, release(content=content))
+    return folder

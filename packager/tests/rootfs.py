@@ -93,26 +93,18 @@ def ext4(
         file.truncate(size)
     times = {"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch)}
     extended = f"hash_seed={seed},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-    fixed: list[str | Path] = [program, "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-I", "256"]
+    fixed = [program, "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-I", "256"]
     told = ["-U", uuid, "-E", extended]
     features = f"^metadata_csum_seed,^orphan_file,{features}"
-    _run([*fixed, *told, "-O", features, "-d", str(source), str(image)], **times)
+    _run([*fixed, *told, "-O", features, "-d", source, image], **times)
     return image
 
 
 def squashfs(folder: Path, image: Path, *options: str) -> Path:
     """What mksquashfs makes of a folder."""
     image.unlink(missing_ok=True)
-    command: list[str | Path] = [
-        "mksquashfs",
-        folder,
-        image,
-        "-noappend",
-        "-quiet",
-        "-no-progress",
-        "-all-root",
-    ]
-    _run([*command, "-processors", "1", *options], SOURCE_DATE_EPOCH=str(EPOCH))
+    fixed = ["-noappend", "-quiet", "-no-progress", "-all-root", "-processors", "1"]
+    _run(["mksquashfs", folder, image, *fixed, *options], SOURCE_DATE_EPOCH=str(EPOCH))
     return image
 
 

@@ -12,8 +12,9 @@ import pytest
 from ota.errors import OtaError
 from packager import catalogue, record, store
 from packager.store import Store
+from packager.tests import outputs
 from packager.tests.conftest import Project
-from packager.tests.outputs import HEADER, release, write_record
+from packager.tests.outputs import HEADER, release
 
 DAY = 24 * 60 * 60
 
@@ -166,7 +167,7 @@ def test_the_verb_lists_adds_and_prunes(project: Project, monkeypatch: pytest.Mo
     place = project.folder / "catalogue"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(1000 * DAY))
     for days in (1, 2, 3):
-        out = write_record(project.folder / f"out-{days}", release(f"{days}.0", when=days * DAY))
+        out = outputs.write(project.folder / f"out-{days}", record=release(f"{days}.0", when=days * DAY))
         assert project.otapack("catalogue", "add", place, out).json["added"] is True
     assert project.otapack("catalogue", "add", place, out).json["added"] is False
     listed = project.otapack("catalogue", "list", place, "gateway")
@@ -180,10 +181,26 @@ def test_the_verb_lists_adds_and_prunes(project: Project, monkeypatch: pytest.Mo
     assert [path.parent.name for path in place.rglob("*.zck-header")] == ["3.0"]
 
 
+def test_a_copy_knows_what_the_catalogue_knows_and_nothing_else(project: Project) -> None:
+    first, second = (store.open(str(project.folder / name)) for name in ("first", "second"))
+    for version in ("1.0.0", "2.0.0"):
+        catalogue.add(first, release(version), {"rootfs": HEADER})
+    catalogue.add(second, release("0.9.0"), {"rootfs": HEADER})
+    catalogue.add(second, release("2.0.0", content="c"), {"rootfs": HEADER})
+    copied = project.otapack("catalogue", "copy", first.target, second.target)
+    assert (copied.json["added"], copied.json["removed"]) == (2, 1)
+    assert second.names() == first.names()
+    assert catalogue.read(second, "gateway") == catalogue.read(first, "gateway")
+    again = project.otapack("catalogue", "copy", first.target, second.target)
+    assert (again.json["added"], again.json["removed"]) == (0, 0)
+
+
 def test_pruning_without_a_rule_and_adding_what_is_no_record_are_refused(project: Project) -> None:
     assert project.otapack("catalogue", "prune", project.folder, "gateway").code == "config-value"
-    assert project.otapack("catalogue", "add", project.folder / "c", project.folder).code == "file-missing"
-    out = write_record(project.folder / "out", release())
+    assert (
+        project.otapack("catalogue", "add", project.folder / "c", project.folder).code == "build-incomplete"
+    )
+    out = outputs.write(project.folder / "out")
     (out / "record/gateway/2.0.0/rootfs.zck-header").unlink()
-    assert project.otapack("catalogue", "add", project.folder / "c", out).code == "file-missing"
+    assert project.otapack("catalogue", "add", project.folder / "c", out).code == "build-incomplete"
     assert not (project.folder / "c").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from packager import catalogue, store
+from packager import catalogue, cli, store
 from packager.store import multipart, s3
 from packager.store.folder import Folder
 from packager.store.sums import Held
@@ -79,7 +80,7 @@ def test_a_release_of_the_same_version_with_other_content_is_refused_before_anyt
     first = outputs.write(project.folder / "first")
     assert project.otapack("publish", first, target).status == 0
     store.open(target).remove(DELTA)  # it sorts first, so it would be sent first
-    other = outputs.write(project.folder / "other", seed=2, content="c")
+    other = outputs.write(project.folder / "other", seed=2)
     refused = project.otapack("publish", other, target)
     assert (refused.status, refused.code) == (6, "published-differs")
     assert PACKAGE in refused.log and ZCK in refused.log
@@ -98,19 +99,21 @@ def test_a_release_that_the_catalogue_knows_with_other_content_is_refused_before
     assert names(target) == []
 
 
-@pytest.mark.parametrize("damage", ["report.json", PACKAGE, "report says another", "no JSON", "no package"])
+@pytest.mark.parametrize(
+    "damage", ["report.json", PACKAGE, "publish/" + ZCK, "another", "no JSON", "no build"]
+)
 def test_what_is_not_the_whole_output_of_a_build_is_refused(
     project: Project, target: str, damage: str
 ) -> None:
     out = outputs.write(project.folder / "out")
     report = out / "report.json"
     match damage:
-        case "report says another":
-            (out / PACKAGE).write_bytes(b"another")
+        case "another":
+            (out / "publish" / ZCK).write_bytes(b"another")
         case "no JSON":
             report.write_text("{")
-        case "no package":
-            report.write_text(json.dumps({"image": 1}))
+        case "no build":
+            report.write_text(json.dumps({"package": PACKAGE}))
         case _:
             (out / damage).unlink()
     assert project.otapack("publish", out, target).code == "build-incomplete"
@@ -121,7 +124,7 @@ def test_a_build_without_a_record_does_not_go_into_a_catalogue(project: Project,
     out = outputs.write(project.folder / "out")
     (out / "record/gateway/2.0.0.json").unlink()
     refused = project.otapack("publish", out, target, "--catalogue", project.folder / "records")
-    assert refused.code == "file-missing"
+    assert refused.code == "build-incomplete"
     assert names(target) == []
 
 
@@ -160,6 +163,26 @@ def test_nothing_half_written_stays_in_a_folder(project: Project, monkeypatch: p
     monkeypatch.setattr(os, "fsync", full)
     assert project.otapack("publish", out, www).code == "output-unwritable"
     assert list(www.iterdir()) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_a_bar_with_its_rate_unless_quiet_is_asked(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, www = outputs.write(project.folder / "out"), str(project.folder / "www")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = []
+    for more in ([], ["--quiet", "--overwrite"]):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert cli.main(["publish", str(out), www, *more]) == 0
+        shown.append(terminal.getvalue())
+    assert "6.0/6.0 kB" in shown[0] and "INFO" not in shown[0]
+    assert shown[1] == ""
 
 
 # What goes wrong

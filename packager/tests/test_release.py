@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from packager import release
 from packager.interfaces import Measured
 from packager.tests.conftest import TYPES, Project
 
@@ -138,3 +139,101 @@ def test_the_archive_is_named_after_the_board_where_the_release_has_no_name(proj
     path = project.write("raw")
     path.write_text(path.read_text().replace('name = "gateway"\n', ""))
     assert project.otapack("build", path, "-o", project.out).json["package"] == "demo-2.0.0.swu"
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "word"),
+    [
+        ('methods = ["rdiff"]', "config-value", "serves every device"),
+        ('methods = ["zchunk", "zchunk"]', "config-value", "zchunk"),
+        ('methods = ["zchunk", "bsdiff"]', "config-value", "bsdiff"),
+        ('methods = "zchunk"', "config-value", "a list"),
+        ("block = 64", "config-value", "128 to"),
+        ("rdiff-level = 0", "config-value", "rdiff-level"),
+        ("full-level = 20", "config-value", "1 to 19"),
+        ("level = 23", "config-value", "1 to 22"),
+        ('sbom = "absent.json"', "file-missing", "absent.json"),
+    ],
+)
+def test_a_delta_is_refused_by_name_too(project: Project, image: str, code: str, word: str) -> None:
+    answer = project.build(f"{TYPES['delta']}\n{image}")
+    assert (answer.status, answer.code) == (6, code)
+    assert word in answer.log
+    assert not project.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "word"),
+    [
+        ('[device]\nmemory = "48"\nspace = true', "config-key", "device.space"),
+        ('[device]\nmemory = "lots"', "config-value", "48M"),
+        ('[device]\nspare-space = "no"', "config-value", "true or false"),
+        ("[budget]\nmax-bytes = 20", "config-value", "a string"),
+        ('[budget]\nmax = "20M"', "config-key", "budget.max"),
+        ("[hooks]\nbetween = []", "config-key", "hooks.between"),
+        ('[bases]\nfolder = "x"', "config-key", "bases.folder"),
+        ('[[base]]\nversion = "1"\nfile = "v1.img"', "config-key", "base 1.file"),
+        ('boards = ["demo"]', "config-key", "both"),
+    ],
+)
+def test_a_wrong_key_of_the_other_tables_is_refused(
+    project: Project, head: str, code: str, word: str
+) -> None:
+    answer = project.build("raw", head)
+    assert (answer.status, answer.code) == (6, code)
+    assert word in answer.log
+
+
+def test_a_package_may_be_for_several_boards(project: Project) -> None:
+    slots = "".join(
+        f'[slots.{name}]\ndevice = "/dev/{name}"\nmode = "{name}"\nbootenv = {{ start = "{name}" }}\n'
+        for name in ("x", "y")
+    )
+    (project.folder / "other.toml").write_text(f'name = "other"\nrevisions = ["7"]\n{slots}')
+    path = project.write("raw")
+    path.write_text(path.read_text().replace('board = "demo"', 'boards = ["demo", "other.toml"]'))
+    answer = project.otapack("build", path, "-o", project.out)
+    found = {
+        (choice["board"], choice["selection"]): choice["entries"][0]["device"]
+        for choice in answer.json["choices"]
+    }
+    assert found == {
+        ("demo", "stable,copy-a"): "/dev/mmcblk0p2",
+        ("demo", "stable,copy-b"): "/dev/mmcblk0p3",
+        ("other", "stable,x"): "/dev/x",
+        ("other", "stable,y"): "/dev/y",
+    }
+    assert answer.json["hardware"] == ["1.0", "7"]
+    path.write_text(path.read_text().replace('name = "gateway"\n', ""))
+    assert "name" in project.otapack("build", path, "-o", project.out).log
+    for boards, word in (('["demo", "demo"]', "two are named"), ("[]", "neither")):
+        answer = project.otapack("build", path, "-o", project.out, "--set", f"boards={boards}")
+        assert answer.status == 6 and word in answer.log
+
+
+@pytest.mark.parametrize("kind", ["raw", "delta"])
+def test_an_image_that_outgrew_its_slot_is_refused_before_it_is_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    slot = 48 << 20  # boards/qemu-arm64.toml
+    for size, status in ((slot, 0), (slot + 1, 6)):
+        with (project.folder / "grown.img").open("wb") as file:
+            file.truncate(size)
+        path = project.write(f"{TYPES[kind]}\n", board="qemu-arm64")
+        path.write_text(path.read_text().replace("v2.img", "grown.img"))
+        if status:
+            monkeypatch.delattr(Measured, "read")
+            answer = project.otapack("build", path, "-o", project.out)
+            assert (answer.status, answer.code) == (6, "release-content")
+            assert answer.json["error"]["expected"] == f"at most {slot} bytes"
+        else:
+            assert release.read(path)
+
+
+def test_an_image_that_shrank_is_built_from_a_larger_base(project: Project) -> None:
+    (project.folder / "small.img").write_bytes(project.v2[: 1 << 20])
+    base = '[[base]]\nversion = "1.0.0"\nimages = { rootfs = "v2.img" }\n'
+    path = project.write(TYPES["delta"] + '\nmethods = ["zchunk", "rdiff"]\n' + base)
+    more = ("--set", "image.rootfs.file=small.img")
+    answer = project.otapack("build", path, "-o", project.out, *more)
+    assert answer.json["artifacts"][0]["image_size"] == 1 << 20

@@ -64,7 +64,7 @@ def test_a_section_without_data_says_so() -> None:
 
 
 def test_a_report_of_a_build_without_any_of_the_new_parts_has_a_page(sample: Any) -> None:
-    for key in ("record", "earlier", "estimate", "diff", "lint", "sbom", "build"):
+    for key in ("earlier", "estimate", "diff", "lint", "sbom", "build"):
         del sample[key]
     assert "gateway-3.0.0.swu" in Page(report.render(sample)).text["again"]
 
@@ -101,7 +101,9 @@ def test_a_name_never_becomes_markup(sample: Any) -> None:
             value + HOSTILE if isinstance(value, str) and value not in ("full", "zchunk", "rdiff") else value
         )
 
-    clean, spoiled = Page(report.render(sample)), Page(report.render(spoil(sample)))
+    bad = spoil(sample)
+    bad["artifacts"][0]["name"] = "rootfs"  # by which others are found
+    clean, spoiled = Page(report.render(sample)), Page(report.render(bad))
     assert [tag for tag, _ in spoiled.tags] == [tag for tag, _ in clean.tags]
     for section in ("changed", "cost", "bytes", "lint", "packages", "again"):
         assert HOSTILE in spoiled.text[section], section
@@ -175,18 +177,25 @@ def tree(*children: Any, name: str = "") -> Any:
 
 def test_a_pruned_tree_has_the_same_bytes_and_says_how_many_are_put_together() -> None:
     files = [{"name": f"f{number}", "bytes": 10} for number in range(200)]
-    pruned: Any = treemap.prune(tree({"name": "big", "bytes": 10_000_000}, tree(*files, name="d")), {})
+    pruned: Any = treemap.prune(tree({"name": "big", "bytes": 10_000_000}, tree(*files, name="d")))
     assert [child["name"] for child in pruned["children"]] == ["big", "1 smaller"]
     assert sum(child["bytes"] for child in pruned["children"]) == pruned["bytes"] == 10_002_000
-    many: Any = treemap.prune(tree(*files), {})
+    many: Any = treemap.prune(tree(*files))
     assert (len(many["children"]), many["children"][-1]["name"]) == (61, "140 smaller")
     assert sum(child["bytes"] for child in many["children"]) == 2000
 
 
 def test_leaves_say_what_became_of_them_even_below_folders_that_are_one() -> None:
-    leaf = {"name": "c", "bytes": 5}
-    whole = tree(tree(tree(leaf, name="b"), name="a"), {"name": "journal", "bytes": 1})
-    assert treemap.prune(whole, {"/a/b/c": "added", "journal": "metadata"})["children"] == [
+    leaf = {"name": "c", "bytes": 5, "change": "added"}
+    whole = tree(tree(tree(leaf, name="b"), name="a"), {"name": "journal", "bytes": 1, "change": "metadata"})
+    assert treemap.prune(whole)["children"] == [
         {"name": "a/b", "bytes": 5, "children": [{"name": "c", "bytes": 5, "change": "added"}]},
         {"name": "journal", "bytes": 1, "change": "metadata"},
     ]
+
+
+def test_a_name_that_is_no_text_has_a_place_on_the_page(sample: Any) -> None:
+    name = b"/opt/\xff".decode(errors="surrogateescape")
+    sample["diff"]["rootfs"]["owners"][0]["path"] = name
+    page = report.render(json.loads(json.dumps(sample)))
+    assert b"/opt/\\udcff" in page.encode()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,13 @@ def clock(tmp_path_factory: pytest.TempPathFactory, tool: FindTool) -> Path:
 
 
 def build(
-    project: Project, folder: Path, release: Path, clock: Path, days: int, **more: str
+    project: Project,
+    folder: Path,
+    release: Path,
+    clock: Path,
+    days: int,
+    processors: Set[int] = frozenset(os.sched_getaffinity(0)),
+    **more: str,
 ) -> dict[str, bytes]:
     """Build in a process of its own, with another clock, and return every file of the output."""
     output = folder / "out"
@@ -55,6 +62,7 @@ def build(
     subprocess.run(
         [sys.executable, "-m", "packager.cli", "build", release, "-o", output],
         check=True, cwd=folder, env=environment, capture_output=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, processors),
     )  # fmt: skip
     return {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
@@ -75,6 +83,25 @@ def test_builds_in_two_folders_on_two_days_are_equal(
     second = build(project, elsewhere, elsewhere / "release.toml", clock, 400, TZ="UTC", LC_ALL="C.UTF-8")
     assert first == second
     assert "gateway-2.0.0.swu" in first and "report.json" in first
+
+
+def test_so_are_builds_with_bases_on_one_processor_and_on_all(
+    project: Project, tmp_path: Path, clock: Path, earlier: Path
+) -> None:
+    delta = TYPES["delta"] + '\nmethods = ["zchunk", "rdiff", "full"]\nfull-level = 3\n'
+    named = '[[base]]\nversion = "0.9"\nimages = { rootfs = "v1.img" }\n[[base]]\nversion = "0.8"\n'
+    release = project.write(delta + named, '[bases]\ncatalogue = "catalogue"\npublished = "publish"')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (tmp_path, elsewhere):
+        shutil.copytree(earlier / "record", folder / "catalogue")
+        shutil.copytree(earlier / "publish", folder / "publish")
+    for path in (release, project.folder / "v1.img", project.folder / "v2.img"):
+        shutil.copyfile(path, elsewhere / path.name)
+    first = build(project, tmp_path, Path("release.toml"), clock, 1, {min(os.sched_getaffinity(0))})
+    second = build(project, elsewhere, elsewhere / "release.toml", clock, 400, PYTHONHASHSEED="7")
+    assert bool(first == second)
+    assert "publish/rootfs-2.0.0-from-0.9.rdiff.zst" in first and "record/gateway/2.0.0.json" in first
 
 
 @pytest.mark.parametrize("form", Form)

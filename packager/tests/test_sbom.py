@@ -158,6 +158,31 @@ def test_what_is_not_known_is_said_and_not_guessed() -> None:
     assert inventory.unread == ("/var/lib/rpm/Packages: a Berkeley DB of rpm is not known here",)
 
 
+@pytest.mark.tool("mke2fs")
+def test_an_image_is_read_without_being_mounted(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for path, content in {"var/lib/dpkg/status": STATUS, "usr/lib/os-release": DEBIAN}.items():
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text(content)
+    (root / "etc").mkdir()
+    (root / "etc/os-release").symlink_to("../usr/lib/os-release")
+    image = tmp_path / "rootfs.ext4"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "4M"], check=True)
+    found = sbom.of(image)
+    assert found.packages == installed("/var/lib/dpkg/status", STATUS)
+    assert sbom.to_json(found, {})["lists"] == ["/var/lib/dpkg/status"]
+
+
+def test_a_document_beside_an_image_is_believed_before_the_image(tmp_path: Path) -> None:
+    image, document = tmp_path / "image", tmp_path / "sbom.json"
+    image.write_bytes(bytes(5000))
+    document.write_text(json.dumps(CYCLONEDX))
+    assert [package.name for package in sbom.of(image, document).packages] == ["debian", "zlib"]
+    nothing = sbom.of(image)
+    assert (nothing.packages, nothing.lists) == ((), ())
+    assert nothing.unread and "file system" in nothing.unread[0]
+
+
 # Ascending; = is as late as the one before.
 VERSIONS = """
 0 1.0~~ 1.0~rc1 1.0~rc1-1 1.0 =1.00 1.0-1~bpo12+1 1.0-1 1.0-1+deb12u1 1.0-1+deb12u9 1.0-1+deb12u10 1.0a 1.0+b1

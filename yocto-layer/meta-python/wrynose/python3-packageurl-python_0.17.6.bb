@@ -1,0 +1,1 @@
+require meta-python/python3-packageurl-python.inc

@@ -1,0 +1,2 @@
+# otapack runs on the build host.
+BBCLASSEXTEND:append = " native"
