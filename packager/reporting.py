@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from packager import tools
+from packager.bases import PUBLISH
 from packager.contents import Contents
 from packager.costs import Costs
 from packager.interfaces import Bases
@@ -50,7 +51,7 @@ def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
         **built.contents.to_json(),
         "earlier": {image: _earlier(bases) for image, bases in built.bases.items()},
         "estimate": built.costs.to_json(),
-        **causes.of_release(built.release, built.bases),
+        **causes.of_release(built.release, built.bases, stage / PUBLISH),
         "sbom": {listed.name: listed.to_json() for listed in built.packages},
         "build": _build(stage, built, outputs),
     }
