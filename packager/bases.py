@@ -140,26 +140,29 @@ def _from_file(named: Named, images: Mapping[str, Path], record: Record | None, 
 
 def _from_folder(release: Release, version: str, folder: Path, catalogued: Record | None) -> _Lookup:
     """From what an earlier `otapack build` left."""
-    if not (folder / RECORD).is_dir():
+    at = store.open(str(folder / RECORD))
+    products = catalogue.products(at)
+    if not products:
         return _refused(version, Reason.NO_RECORD)
-    record, manifests = catalogue.load(folder / RECORD)
-    if record.product != release.name:
+    if release.name not in products:
         raise ConfigError(
             "base-product",
             f"{folder} is no base of this release",
             expected=f"product {release.name}",
-            found=f"product {record.product}",
+            found=f"product {', '.join(products)}",
         )
-    if record.version != version:
+    records = {record.version: record for record in catalogue.read(at, release.name)}
+    if version not in records:
         raise ConfigError(
             "release-content",
             f"{release.file}: base {version!r}: {folder} is of another version",
             expected=version,
-            found=record.version,
+            found=", ".join(records),
         )
+    record = records[version]
     if catalogued and not catalogued.has_content_of(record):
         raise ConfigError("release-exists", f"{folder}: the catalogue knows {version} with other content")
-    return partial(_from_record, release, record, manifests.get, folder / PUBLISH)
+    return partial(_from_record, release, record, partial(catalogue.manifest, at, record), folder / PUBLISH)
 
 
 def _from_catalogue(release: Release, record: Record) -> _Lookup:

@@ -81,7 +81,7 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
         built = Built(release, found, contents, costs, time, made.packages)
         published = sorted(f"{bases.PUBLISH}/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
-        documents = [packages.MEMBER] if (stage / packages.MEMBER).exists() else []
+        documents = [packages.DOCUMENT] if (stage / packages.DOCUMENT).exists() else []
         names = [*published, release.package, *documents, *record_files]
         names += reporting.write(stage, built, names)
         hooks.run(
@@ -113,9 +113,9 @@ def _make(
     package = stage / release.package
     listed = packages.of_release(release, found, artifacts)
     document = packages.document(release, listed, time=time)
-    public = document if packages.is_public(listed) else None
+    public = packages.member(document) if document and packages.is_public(listed) else None
     if document:
-        (stage / packages.MEMBER).write_bytes(document)
+        (stage / packages.DOCUMENT).write_bytes(document)
     _write(package, release, artifacts, public, signer, time)
     return Made(workspace, artifacts, _costs(release, package, artifacts), listed)
 
@@ -173,17 +173,17 @@ def _write(
     package: Path,
     release: Release,
     artifacts: Sequence[Artifact | None],
-    document: bytes | None,
+    bill: bytes | None,
     signer: Signer,
     time: int,
 ) -> None:
-    """The package; with a document, its digest is signed."""
-    signed = {packages.ATTRIBUTE: hashlib.sha256(document).hexdigest()} if document else {}
+    """The package; the list of packages in it is signed by its digest."""
+    signed = {packages.ATTRIBUTE: hashlib.sha256(bill).hexdigest()} if bill else {}
     text = describe.describe(release, artifacts, signed)
     signature = keys.sign(text, signer, time=time)
     files: list[tuple[str, Path | bytes]] = [(check.DESCRIPTION, text), (check.SIGNATURE, signature)]
     files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
-    files += [(packages.MEMBER, document)] if document else []
+    files += [(packages.MEMBER, bill)] if bill else []
     with package.open("wb") as archive:
         cpio.write(archive, files)
 

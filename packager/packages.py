@@ -1,7 +1,8 @@
 """The packages in the images of a release, what changed since its bases, and the document that says so.
 
-The document lies beside the package and in it, as a member that no entry names: stock SWUpdate passes it
-over, and so do our devices. Its sha256 stands in the sw-description, under `sbom-sha256`, and is signed.
+The document lies beside the package and, compressed with zstd, in it, as a member that no entry names: stock
+SWUpdate passes it over, and so do our devices. The member's sha256 stands in the sw-description, under
+`sbom-sha256`, and is signed.
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import zstandard
+
 from packager import published, sbom
 from packager.entries import Item
 from packager.interfaces import Artifact, Base, Bases
 from packager.release import Release
 from packager.sbom import Difference, Inventory
 
-MEMBER: Final = "sbom.spdx.json"
-"""What the document is called, in the package and beside it."""
+DOCUMENT: Final = "sbom.spdx.json"
+"""What the document is called beside the package."""
+
+MEMBER: Final = f"{DOCUMENT}.zst"
+"""In the package, which devices download: a list of packages shrinks to a twentieth."""
+
+LEVEL: Final = 19  # zstd's, of the member
 
 ATTRIBUTE: Final = "sbom-sha256"
-"""Of the sw-description's `software`: the document's digest."""
+"""Of the sw-description's `software`: the member's digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,11 @@ def document(release: Release, listed: Sequence[Listed], *, time: int) -> bytes 
     return sbom.render(release.name, release.version, images, time=time) if images else None
 
 
+def member(document: bytes) -> bytes:
+    """The document as it lies in the package."""
+    return zstandard.ZstdCompressor(level=LEVEL).compress(document)
+
+
 def is_public(listed: Sequence[Listed]) -> bool:
     """Whether the document may lie in the package: it would tell what an encrypted image holds."""
     return not any(image.is_encrypted for image in listed)
@@ -96,8 +109,8 @@ def _changes(
 def _of_base(release: Release, item: Item, base: Base) -> Inventory | None:
     """From the document of its build, or else from the image; None where neither is at hand."""
     for named in release.earlier.named:
-        if named.version == base.version and named.folder and (named.folder / MEMBER).is_file():
-            return sbom.read(named.folder / MEMBER, item.name)
+        if named.version == base.version and named.folder and (named.folder / DOCUMENT).is_file():
+            return sbom.read(named.folder / DOCUMENT, item.name)
     if base.file is None or published.is_zck(base.file):
         return None
     return sbom.of(base.file)

@@ -60,7 +60,7 @@ def chunks(base: Base) -> list[tuple[int, bytes]]:
 def test_a_base_is_the_same_wherever_it_is_taken_from(
     project: Project, built: Path, tool: FindTool, tmp_path: Path
 ) -> None:
-    v1, zck = project.folder / "v1.img", built / "publish/rootfs-1.0.0.zck"
+    v1, zck = project.folder / "v1.img", (built / "publish/rootfs-1.0.0.zck").resolve()
     theirs = tmp_path / "theirs.zck"
     subprocess.run([tool("zck"), "-u", "--chunk-hash-type", "sha256", "-o", theirs, v1], check=True)
     catalogue.add(store.open(str(tmp_path / "catalogue")), *catalogue.load(built / "record"))
@@ -82,6 +82,15 @@ def test_a_base_is_the_same_wherever_it_is_taken_from(
         "image": v1.resolve(), "zck": zck, "theirs": theirs, "folder": zck, "catalogue": None,
         "published": zck,
     }  # fmt: skip
+
+
+def test_a_folder_may_hold_several_releases(project: Project, built: Path) -> None:
+    record, manifests = catalogue.load(built / "record")
+    at = store.open(str(project.folder / "several/record"))
+    for version in (V1, "1.1"):
+        catalogue.add(at, replace(record, version=version), manifests)
+    found = find(project, "", named('folder = "several"') + named('folder = "several"', "1.1"))
+    assert [base.version for base in found.found] == [V1, "1.1"]
 
 
 def test_an_image_that_is_no_delta_has_no_bases(project: Project) -> None:

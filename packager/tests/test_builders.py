@@ -217,28 +217,3 @@ def test_the_readmes_release_file_is_complete(project: Project) -> None:
     for name, source in (("signer.pem", project.signer.certificate), ("signer.key", project.signer.key)):
         (project.folder / name).symlink_to(source)
     assert project.otapack("build", path, "-o", project.out).status == 0
-
-
-def test_the_readmes_whole_example_is_built_with_all_that_it_says(project: Project) -> None:
-    readme = (Path(builders.__file__).parent.parent / "README.md").read_text()
-    _, release = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
-    path = project.folder / "release.toml"
-    path.write_text(release)
-    for name, source in (("signer.pem", project.signer.certificate), ("signer.key", project.signer.key)):
-        (project.folder / name).symlink_to(source)
-    for name in ("rootfs.ext4", "fitImage", "app.tar", "migrate.sh"):
-        (project.folder / name).write_text(name)
-    answer = project.otapack("build", path, "-o", project.out)
-    assert answer.status == 0, answer.log
-    assert answer.json["update-type"] == "os"
-    assert answer.json["reboot"] is True
-    assert answer.json["namespace-for-vars"] == "gateway"
-    for choice, slot in zip(answer.json["choices"], "ab", strict=True):
-        assert choice["bootenv"] == {"boot_slot": slot, "bootdelay": "0"}
-        assert choice["vars"] == {"channel": "stable"}
-        assert [entry["type"] for entry in choice["entries"]] == [
-            "diskformat", "raw", "raw", "archive", "postinstall", "emmc_boot"
-        ]  # fmt: skip
-        assert choice["entries"][2]["device"] == {"a": "/dev/mmcblk0p5", "b": "/dev/mmcblk0p6"}[slot]
-        assert choice["entries"][1]["encrypted"] is True
-        assert choice["entries"][3]["version"] == "7.3"

@@ -42,6 +42,23 @@ def test_the_example_is_built_for_all_its_boards_and_bases(project: Project, exa
     assert chosen == {None: "full", "2.0.0": "rdiff", "1.0.0": "rdiff"}
 
 
+def test_what_is_built_says_all_that_the_example_says(project: Project, example: Path) -> None:
+    answer = project.otapack("build", example, "-o", project.folder / "example").json
+    said = {"update-type": "os", "reboot": True, "namespace-for-vars": "gateway", "name": "gateway-os"}
+    assert answer.items() >= said.items()
+    assert len(answer["choices"]) == 4
+    for choice in answer["choices"]:
+        slot = choice["selection"][-1]
+        assert choice["bootenv"] == {"boot_slot": slot, "bootdelay": "0"}
+        assert choice["vars"] == {"channel": "stable"}
+        entries = {entry["name"]: entry for entry in choice["entries"]}
+        types = ["diskformat", "delta", "raw", "rdiff_image", "archive", "postinstall", "emmc_boot"]
+        assert [entry["type"] for entry in entries.values()] == types
+        assert entries["rootfs"]["install-if-different"] is True
+        assert entries["kernel"]["device"] == {"a": "/dev/mmcblk0p5", "b": "/dev/mmcblk0p6"}[slot]
+        assert entries["kernel"]["encrypted"] is True
+
+
 def test_every_key_that_the_reader_knows_stands_in_the_example(
     example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from ota.formats import cpio
 from packager import check, packages, sbom
@@ -57,11 +58,14 @@ def built(project: Project) -> Any:
 
 
 def test_the_document_lies_in_the_package_and_its_digest_is_signed(project: Project, built: Any) -> None:
-    document = (project.out / packages.MEMBER).read_bytes()
+    document = (project.out / packages.DOCUMENT).read_bytes()
     held = members(project.out / "gateway-2.0.0.swu")
-    assert bool(held[packages.MEMBER] == document)
-    assert hashlib.sha256(document).hexdigest() in held[check.DESCRIPTION].decode()
-    assert [package.name for package in sbom.read(project.out / packages.MEMBER).packages] == ["bash", "new"]
+    assert bool(zstandard.decompress(held[packages.MEMBER]) == document)
+    assert hashlib.sha256(held[packages.MEMBER]).hexdigest() in held[check.DESCRIPTION].decode()
+    assert [package.name for package in sbom.read(project.out / packages.DOCUMENT).packages] == [
+        "bash",
+        "new",
+    ]
     assert b"upgraded since 1.0.0: from 5.1" in document
 
 
@@ -117,7 +121,7 @@ def test_the_next_release_compares_with_the_document_of_a_folder(project: Projec
 
 def test_an_image_of_which_nothing_is_known_has_no_document(project: Project) -> None:
     project.build("delta")
-    assert not (project.out / packages.MEMBER).exists()
+    assert not (project.out / packages.DOCUMENT).exists()
     report = json.loads((project.out / "report.json").read_text())
     assert "file system" in report["sbom"]["rootfs"]["unread"][0]
     assert report["lint"]["rootfs"]["filesystem"] is None
@@ -133,4 +137,4 @@ def test_packages_of_an_encrypted_image_stay_out_of_the_package(project: Project
     )
     assert answer.status == 0, answer.log
     assert packages.MEMBER not in members(project.out / "gateway-2.0.0.swu")
-    assert (project.out / packages.MEMBER).exists()
+    assert (project.out / packages.DOCUMENT).exists()
