@@ -17,8 +17,14 @@ from packager.sbom import versions
 _UNKNOWN: Final = ("filesystem-unknown", "image-unreadable")
 
 
-def of_release(release: Release, bases: Mapping[str, Bases]) -> dict[str, dict[str, Any]]:
-    """The keys `diff` and `lint` of report.json, for all images that are delivered as deltas."""
+def of_release(release: Release, bases: Mapping[str, Bases], publish: Path) -> dict[str, dict[str, Any]]:
+    """The keys `diff` and `lint` of report.json, for all images that are delivered as deltas.
+
+    Args:
+        release: what was built.
+        bases: of its images.
+        publish: where its .zck files lie, which tell the length of each chunk.
+    """
     found: dict[str, dict[str, Any]] = {"diff": {}, "lint": {}}
     for item in release.items:
         if not (item.is_delta and item.image):
@@ -26,7 +32,8 @@ def of_release(release: Release, bases: Mapping[str, Bases]) -> dict[str, dict[s
         base = _latest(bases.get(item.name, Bases()))
         old = base.file if base else None
         if base and old:
-            difference = diff.diff(old, item.image.file, base=base.manifest).to_json()
+            header = diff.manifest(publish / f"{item.name}-{release.version}.zck")
+            difference = diff.diff(old, item.image.file, header=header, base=base.manifest).to_json()
             found["diff"][item.name] = {**difference, "old": base.version, "new": release.version}
         image = None if old is None or published.is_zck(old) else old
         found["lint"][item.name] = {
