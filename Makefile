@@ -40,8 +40,8 @@ test-boards: setup ## boot emulated boards with an eMMC and update them; makes a
 board: setup ## boot an emulated board; DO=console (default: it is this terminal, Ctrl-A x ends it) or update
 	@$(RUN) python qemu-tests/run.py $(DO) $(BOARD)
 
-bench: setup tools ## measure; BENCH=install (default), engine, handlers or packager, JSON=1 for figures
-	@$(RUN) KINDS=ext4 bench/images/make_images.sh bench
+bench: setup tools ## measure; BENCH=install (default), boards, engine, estimate, handlers or packager; JSON=1
+	@$(RUN) KINDS="$(if $(filter estimate,$(BENCH)),ext4 squashfs erofs,ext4)" bench/images/make_images.sh bench
 	@$(RUN) python bench/$(BENCH).py $(if $(JSON),--json) $(ARGS)
 
 lint: setup ## check style, types and scripts

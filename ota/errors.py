@@ -14,6 +14,8 @@ and shows a traceback: exit 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
 
@@ -54,6 +56,11 @@ class OtaError(Exception):
         facts = ", ".join(f"{word} {value}" for word, value in pairs if value is not None)
         text = f"{self.code}: {self.what}" + (f" ({facts})" if facts else "")
         return " ".join((text + (f"; {self.hint}" if self.hint else "")).splitlines())
+
+    def __reduce__(self) -> tuple[Callable[[], OtaError], tuple[()]]:
+        """How it is pickled, for its way out of another process."""
+        facts = {"expected": self.expected, "found": self.found, "hint": self.hint}
+        return partial(type(self), self.code, self.what, **facts), ()
 
     def to_json(self) -> dict[str, str | None]:
         """The `error` object of every `--json` answer."""
@@ -171,6 +178,8 @@ class ConfigError(OtaError):
         "catalogue-record": "a record of the catalogue is damaged or not understood",
         "report-format": "what a build reports is not as it must be",
         "sbom-format": "a list of packages cannot be read",
+        "worker-lost": "a process or machine that built a release went away meanwhile",
+        "worker-differs": "a machine that is to build a release has other versions of libraries",
         "output-unwritable": "the folder for the results cannot be written, or is full",
         "image-unreadable": "the file system of an image is damaged or was not taken off",
         "filesystem-unknown": "an image's file system, or a feature of it, is not known here",

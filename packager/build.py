@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from packager import (
     hooks,
     keys,
     output,
+    packages,
     recording,
     reporting,
     store,
@@ -27,6 +30,7 @@ from packager.costs import Costs
 from packager.entries import Item
 from packager.interfaces import Artifact, Bases, Companions, Workspace
 from packager.keys import Signer
+from packager.packages import Listed
 from packager.release import Release
 from packager.reporting import Built
 from packager.store.folder import Folder
@@ -35,6 +39,16 @@ _MEMBERS: Final = "members"
 _SCRATCH: Final = "scratch"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a release became, before it is read back."""
+
+    workspace: Workspace
+    artifacts: list[Artifact | None]
+    costs: Costs
+    packages: tuple[Listed, ...]
 
 
 def build(release: Release, signer: Signer, folder: Path, *, time: int, threads: int | None = None) -> Built:
@@ -56,17 +70,19 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     count = threads or len(os.sched_getaffinity(0))
     found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        workspace, artifacts, costs = _make(stage, release, signer, found, time, count)
+        made = _make(stage, release, signer, found, time, count)
+        workspace, artifacts, costs = made.workspace, made.artifacts, made.costs
         record_files = _record(stage, release, artifacts, time)
         package = stage / release.package
         _check_budget(release, costs)
         _log.info("reading %s back", release.package)
         base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
         contents = check.verify(package, signer.trust, Companions(workspace.publish, base_files, release.key))
-        built = Built(release, found, contents, costs, time)
+        built = Built(release, found, contents, costs, time, made.packages)
         published = sorted(f"{bases.PUBLISH}/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
-        names = [*published, release.package, *record_files]
+        documents = [packages.DOCUMENT] if (stage / packages.DOCUMENT).exists() else []
+        names = [*published, release.package, *documents, *record_files]
         names += reporting.write(stage, built, names)
         hooks.run(
             release.hooks.after,
@@ -85,18 +101,23 @@ def price(release: Release, signer: Signer, folder: Path, *, time: int, threads:
     count = threads or len(os.sched_getaffinity(0))
     found = bases.find(release, time=time, threads=count)
     with output.staging(folder) as stage:
-        return _make(stage, release, signer, found, time, count)[2]
+        return _make(stage, release, signer, found, time, count).costs
 
 
 def _make(
     stage: Path, release: Release, signer: Signer, found: Mapping[str, Bases], time: int, threads: int
-) -> tuple[Workspace, list[Artifact | None], Costs]:
+) -> Made:
     """All that is to be published, and the package."""
     workspace = _workspace(stage, release, found, threads)
     artifacts = [_build(item, workspace, release.key) for item in release.items]
     package = stage / release.package
-    _write(package, describe.describe(release, artifacts), artifacts, signer, time)
-    return workspace, artifacts, _costs(release, package, artifacts)
+    listed = packages.of_release(release, found, artifacts)
+    document = packages.document(release, listed, time=time)
+    public = packages.member(document) if document and packages.is_public(listed) else None
+    if document:
+        (stage / packages.DOCUMENT).write_bytes(document)
+    _write(package, release, artifacts, public, signer, time)
+    return Made(workspace, artifacts, _costs(release, package, artifacts), listed)
 
 
 def _variables(release: Release, folder: Path) -> dict[str, str | Path]:
@@ -149,11 +170,20 @@ def _record(stage: Path, release: Release, artifacts: Sequence[Artifact | None],
 
 
 def _write(
-    package: Path, text: bytes, artifacts: Sequence[Artifact | None], signer: Signer, time: int
+    package: Path,
+    release: Release,
+    artifacts: Sequence[Artifact | None],
+    bill: bytes | None,
+    signer: Signer,
+    time: int,
 ) -> None:
+    """The package; the list of packages in it is signed by its digest."""
+    signed = {packages.ATTRIBUTE: hashlib.sha256(bill).hexdigest()} if bill else {}
+    text = describe.describe(release, artifacts, signed)
     signature = keys.sign(text, signer, time=time)
     files: list[tuple[str, Path | bytes]] = [(check.DESCRIPTION, text), (check.SIGNATURE, signature)]
     files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
+    files += [(packages.MEMBER, bill)] if bill else []
     with package.open("wb") as archive:
         cpio.write(archive, files)
 

@@ -143,24 +143,8 @@ class _Work:
         return self._file(Method.RDIFF, path, ends.image, (base.sha256, base.size))
 
     def at_hand(self, base: Base) -> BaseFile:
-        """The image of a base, decoded where all there is is a .zck."""
-        assert base.file, base
-        if base.sha256 and not published.is_zck(base.file):
-            return BaseFile(base.file, base.size, base.sha256)
-        path = self.workspace.scratch / f"{base.image}-{base.version}"
-        digest = hashlib.sha256()
-        with base.file.open("rb") as source, path.open("wb") as output, published.naming(base.file):
-            for piece in published.image(source, base.manifest):
-                digest.update(piece)
-                output.write(piece)
-        if base.sha256 not in (None, digest.hexdigest()):
-            raise ConfigError(
-                "release-content",
-                f"{base.file} gives another image than the record of {base.version} tells",
-                expected=base.sha256,
-                found=digest.hexdigest(),
-            )
-        return BaseFile(path, base.size, digest.hexdigest())
+        """The image of a base."""
+        return published.at_hand(base, self.workspace.scratch)
 
     def _file(self, method: Method, path: Path, image: Measured, base: tuple[str, int] | None) -> _File:
         if image.sha256 != self.delta.sha256:

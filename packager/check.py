@@ -14,13 +14,13 @@ from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
 from ota.formats import cpio, description
-from ota.formats.selection import Entry, Section
+from ota.formats.selection import ROOT, Entry, Section
 from ota.interfaces import Reader
 from ota.io.readers import Decompress, blocks, read_full
 from ota.trust import signature as trusted
 from ota.trust.decryption import Decrypt, Key
 from ota.trust.signature import Trust
-from packager import choices, types
+from packager import choices, packages, types
 from packager.contents import Choice, Contents, Measurement, Stored
 from packager.interfaces import Companions, Figures, Measured
 from packager.types import TYPES
@@ -76,6 +76,7 @@ def _read(path: Path, trust: Trust | None, companions: Companions) -> Contents:
         if container.signature is None:
             raise TrustError("signature-missing", f"{path} is not signed", expected=f"a member {SIGNATURE}")
         signer = trusted.verify(container.description, container.signature, trust)
+    _check_document(container)
     found = tuple(choices.choices(description.parse(container.description)))
     artifacts = _artifacts(found, container)
     with _open(path) as file:
@@ -128,6 +129,19 @@ def _container(file: BinaryIO) -> _Container:
     return _Container(
         archive.size, archive.sha256, contents[DESCRIPTION], contents.get(SIGNATURE), tuple(members)
     )
+
+
+def _check_document(container: _Container) -> None:
+    """The list of packages, where there is one: the sw-description names its sha256."""
+    software = description.parse(container.description).get(ROOT)
+    stated = software.get(packages.ATTRIBUTE) if isinstance(software, dict) else None
+    if stated is None:
+        return
+    held = [member.sha256 for member in container.members if member.name == packages.MEMBER]
+    if held != [stated]:
+        raise TrustError(
+            "digest-mismatch", f"member {packages.MEMBER}", expected=stated, found=", ".join(held) or "none"
+        )
 
 
 def _artifacts(found: tuple[Choice, ...], container: _Container) -> dict[str, Entry]:

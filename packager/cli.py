@@ -19,6 +19,7 @@ from packager.commands import (
     estimate,
     inspect,
     lint,
+    matrix,
     publish,
     report,
     verify,
@@ -26,6 +27,7 @@ from packager.commands import (
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "build": build,
+    "matrix": matrix,
     "estimate": estimate,
     "inspect": inspect,
     "verify": verify,

@@ -24,6 +24,8 @@ from ota.settings import Table
 
 WINDOW_LOG: Final = 23  # 8 MiB, what the zstd format asks every decoder to support (RFC 8878 §3.1.1.1.2)
 
+BEST: Final = 19  # zstd's highest level within that window
+
 _SUFFIX: Final = {
     Compression.ZSTD: ".zst",
     Compression.XZ: ".xz",
@@ -31,7 +33,7 @@ _SUFFIX: Final = {
     Compression.LZ4: ".lz4",
 }
 _LEVELS: Final = {
-    Compression.ZSTD: range(1, 20),
+    Compression.ZSTD: range(1, BEST + 1),
     Compression.XZ: range(7),  # 6 looks back over 8 MiB, 9 over 64 MiB
     Compression.ZLIB: range(1, 10),
     Compression.LZ4: range(1, 13),

@@ -22,14 +22,21 @@ _ORDER: Final = (
 _Made = tuple[Item, Artifact | None, Element | None]
 
 
-def describe(release: Release, artifacts: Sequence[Artifact | None]) -> bytes:
-    """The sw-description of a release and of what its entries became, one or none for each."""
+def describe(
+    release: Release, artifacts: Sequence[Artifact | None], signed: Mapping[str, str] | None = None
+) -> bytes:
+    """The sw-description of a release and of what its entries became, one or none for each.
+
+    Args:
+        signed: attributes that no device asks for, and that the signature is to cover.
+    """
     stored = [_stored(artifact) if artifact else None for artifact in artifacts]
     made: list[_Made] = list(zip(release.items, artifacts, stored, strict=True))
     software = {
         "version": release.version,
         **({"description": release.description} if release.description else {}),
         **release.common,
+        **(signed or {}),
         # In sections of their own: the revision alone would fit boards of another name.
         **{
             board.name: {

@@ -70,6 +70,30 @@ def read(table: Table) -> Signer | None:
     return Signer(certificate, key, chain, ca)
 
 
+def choose(named: Signer | None, development_keys: Path | None, release: Path) -> Signer:
+    """Who signs: whom the release file names, or else the pair in a folder, made there for a first try.
+
+    Raises:
+        ConfigError: "release-content" where it is both or neither.
+    """
+    if named and development_keys:
+        raise ConfigError(
+            "release-content",
+            f"{release} has [sign], and --dev-keys is given",
+            expected="one of the two",
+            found="both",
+        )
+    signer = development(development_keys) if development_keys else named
+    if signer is None:
+        raise ConfigError(
+            "release-content",
+            f"nobody signs {release}",
+            expected="[sign] with certificate and key",
+            hint="for a first try: --dev-keys DIR makes a key",
+        )
+    return signer
+
+
 def sign(description: bytes, signer: Signer, *, time: int) -> bytes:
     """The signature of a sw-description, proved the way a device will.
 

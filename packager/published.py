@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ota.errors import OtaError
+from ota.errors import ConfigError, OtaError
 from ota.formats import zchunk
 from ota.formats.zchunk import Header
 from ota.io.readers import read_full
+from packager.interfaces import Base, BaseFile
 
 
 def is_zck(path: Path) -> bool:
@@ -39,6 +41,32 @@ def image(file: BinaryIO, header: Header) -> Iterator[bytes]:
     for chunk in header:
         file.seek(chunk.start)
         yield decoder.decode(chunk, read_full(file, chunk.stop - chunk.start))
+
+
+def at_hand(base: Base, scratch: Path) -> BaseFile:
+    """The image of a base, decoded into `scratch` where all there is is a .zck.
+
+    Raises:
+        ConfigError: release-content: it is another one than its record tells.
+        TrustError: digest-mismatch.
+    """
+    assert base.file, base
+    if base.sha256 and not is_zck(base.file):
+        return BaseFile(base.file, base.size, base.sha256)
+    path = scratch / f"{base.image}-{base.version}"
+    digest = hashlib.sha256()
+    with base.file.open("rb") as source, path.open("wb") as output, naming(base.file):
+        for piece in image(source, base.manifest):
+            digest.update(piece)
+            output.write(piece)
+    if base.sha256 not in (None, digest.hexdigest()):
+        raise ConfigError(
+            "release-content",
+            f"{base.file} gives another image than the record of {base.version} tells",
+            expected=base.sha256,
+            found=digest.hexdigest(),
+        )
+    return BaseFile(path, base.size, digest.hexdigest())
 
 
 @contextmanager

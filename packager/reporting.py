@@ -13,9 +13,11 @@ from packager import tools
 from packager.contents import Contents
 from packager.costs import Costs
 from packager.interfaces import Bases
+from packager.packages import Listed
 from packager.release import Release
 
 REPORT: Final = "report.json"
+PAGE: Final = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Built:
     contents: Contents
     costs: Costs
     time: int  # seconds since 1970
+    packages: tuple[Listed, ...] = ()
 
 
 def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -40,13 +43,28 @@ def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
     Returns:
         Names of the files that were written, relative to the stage.
     """
+    from packager import causes  # these are for a build alone, and slow to import
+    from packager.report import render
+
     report = {
         **built.contents.to_json(),
+        "earlier": {image: _earlier(bases) for image, bases in built.bases.items()},
         "estimate": built.costs.to_json(),
+        **causes.of_release(built.release, built.bases),
+        "sbom": {listed.name: listed.to_json() for listed in built.packages},
         "build": _build(stage, built.time, outputs),
     }
     (stage / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-    return (REPORT,)
+    (stage / PAGE).write_text(render(json.loads((stage / REPORT).read_text())))
+    return (REPORT, PAGE)
+
+
+def _earlier(bases: Bases) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = [
+        {"version": base.version, "size": base.size, "sha256": base.sha256} for base in bases.found
+    ]
+    found += [{"version": refusal.version} for refusal in bases.refused]
+    return found
 
 
 def _build(stage: Path, time: int, outputs: Sequence[str]) -> dict[str, object]:

@@ -18,6 +18,7 @@ from ota.formats.selection import Compression
 from ota.interfaces import Reader
 
 BLOCK: Final = 1 << 20  # bytes; what is read, hashed and written at a time
+_PIECE: Final = 256 << 10  # bytes; of zstd: several lie in memory at a time, beside its window
 
 Stream = Compression | Literal["bzip2"]
 """What archives are compressed with inside; an entry's `compressed` knows all but bzip2."""
@@ -127,13 +128,13 @@ def _zstd(source: Reader, memory: int) -> Iterator[bytes]:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(marker)
     decoder = zstandard.ZstdDecompressor(max_window_size=memory)
     held = b""
-    first = source.read(BLOCK)
+    first = source.read(_PIECE)
     if not first:
         raise EOFError("it is empty")
     whole = _Chain(_Chain(io.BytesIO(first), source), io.BytesIO(frame))
     chained = cast(IO[bytes], whole)  # of a file, the library needs `read` alone
-    with decoder.stream_reader(chained, read_size=BLOCK, read_across_frames=True) as stream:
-        while data := stream.read(BLOCK):
+    with decoder.stream_reader(chained, read_size=_PIECE, read_across_frames=True) as stream:
+        while data := stream.read(_PIECE):
             held += data
             yield held[: -len(marker)]
             held = held[-len(marker) :]

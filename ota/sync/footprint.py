@@ -10,7 +10,7 @@ from typing import Final
 from ota.sync.plan import Action, Plan
 
 # Bytes of memory.
-AGENT: Final = 24 << 20  # Python, and what is loaded of us before anything is fetched
+AGENT: Final = 23 << 20  # Python, and what is loaded of us before anything is fetched
 BUFFERS: Final = 4 << 20  # what a target writes behind, and a seed's block
 NETWORKING: Final = 11 << 20  # requests and TLS, which are loaded when something is fetched
 

@@ -42,23 +42,9 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     wanted = release.read(options.release, options.set)
-    if wanted.signer and options.dev_keys:
-        raise ConfigError(
-            "release-content",
-            f"{options.release} has [sign], and --dev-keys is given",
-            expected="one of the two",
-            found="both",
-        )
+    signer = keys.choose(wanted.signer, options.dev_keys, options.release)
     if options.full:
         wanted = full.without_deltas(wanted)
-    signer = keys.development(options.dev_keys) if options.dev_keys else wanted.signer
-    if signer is None:
-        raise ConfigError(
-            "release-content",
-            f"nobody signs {options.release}",
-            expected="[sign] with certificate and key",
-            hint="for a first try: --dev-keys DIR makes a key",
-        )
     built = build.build(wanted, signer, options.output, time=signing_time(os.environ))
     report = json.loads((options.output / reporting.REPORT).read_text())
     return Answer(report, [*built.contents.lines(), *built.costs.lines()])

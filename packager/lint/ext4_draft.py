@@ -22,8 +22,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-import google_crc32c
-
+from packager.lint.checksums import ALL_ONES, crc16, crc32c
 from packager.lint.cost import Draft
 
 FIELDS: Final = {
@@ -41,7 +40,6 @@ _64BIT, _CSUM_SEED = 0x80, 0x2000  # incompatible
 _SPARSE: Final = 0x1  # read-only compatible
 _EXTENTS, _INDEX, _INLINE = 0x80000, 0x1000, 0x10000000  # of an inode
 _JOURNAL_MAGIC: Final = b"\xc0\x3b\x39\x98"
-_ALL_ONES: Final = 0xFFFFFFFF
 
 
 class Ext4Draft:
@@ -130,7 +128,7 @@ class Ext4Draft:
             self.image[to : to + size] = self.image[self._descriptors() : self._descriptors() + size]
         if self.number("read-only") & _METADATA_CSUM:
             for at in (first, *copies):
-                self._put(at + 0x3FC, crc32c(_ALL_ONES, self.image[at : at + 0x3FC]))
+                self._put(at + 0x3FC, crc32c(ALL_ONES, self.image[at : at + 0x3FC]))
 
     # Places
 
@@ -160,7 +158,7 @@ class Ext4Draft:
     def _seed(self) -> int:
         if self.number("incompatible") & _CSUM_SEED:
             return self.number("checksum seed")
-        return crc32c(_ALL_ONES, self.field("uuid"))
+        return crc32c(ALL_ONES, self.field("uuid"))
 
     def _seal_descriptor(self, group: int) -> None:
         at = self._descriptor_at(group)
@@ -171,7 +169,7 @@ class Ext4Draft:
             self._put(at + 0x1E, crc32c(self._seed(), struct.pack("<I", group) + blank), 2)
         elif features & _GDT_CSUM:
             covered = self.field("uuid") + struct.pack("<I", group) + data[:0x1E] + data[0x20:]
-            self._put(at + 0x1E, crc16(_ALL_ONES >> 16, covered), 2)
+            self._put(at + 0x1E, crc16(ALL_ONES >> 16, covered), 2)
 
     def _seal_journal(self) -> None:
         if self.number("compatible") & JOURNAL and (number := self.number("journal inode")):
@@ -265,21 +263,6 @@ class Ext4Draft:
 
     def _bytes(self, block: int, size: int) -> bytes:
         return self.image[block * self.block : block * self.block + size]
-
-
-def crc32c(seed: int, data: bytes) -> int:
-    """As ext4 has it: the seed goes in and the sum comes out without being inverted."""
-    extended: int = google_crc32c.extend(seed ^ _ALL_ONES, data)
-    return extended ^ _ALL_ONES
-
-
-def crc16(seed: int, data: bytes) -> int:
-    """Polynomial 0x8005, the lowest bit first."""
-    for byte in data:
-        seed ^= byte
-        for _ in range(8):
-            seed = seed >> 1 ^ (0xA001 if seed & 1 else 0)
-    return seed
 
 
 def _has_copy(group: int) -> bool:

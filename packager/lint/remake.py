@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,29 +20,43 @@ from ota.errors import ConfigError
 from packager.lint.cost import Base, draft
 from packager.lint.side import Head, Side
 
-LIMIT: Final = 64 << 20  # bytes of an image; to compress more than that again takes minutes
+LIMIT: Final = 64 << 20  # bytes of an image, unless told: to compress more than that again takes minutes
 
 Options: TypeAlias = tuple[str, ...]
 """Of the program that makes such an image."""
 
-Command: TypeAlias = Callable[[Path, Path, Options, Path], Sequence[str | Path]]
-"""How an image is made: of a folder, the image, options, a file with a path and a priority a line."""
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A program that makes images of a kind of file system.
+
+    Attributes:
+        program: its name.
+        options: what it was told when an image was made, as far as that shows.
+        command: what makes an image again, from the folder, the image, options, and a file with a path and a
+            priority a line.
+    """
+
+    program: str
+    options: Callable[[Side], Options]
+    command: Callable[[Path, Path, Options, Path], Sequence[str | Path]]
+
+    def can_make(self, side: Side, limit: int) -> bool:
+        """Whether the program is here, and the image not larger than `limit` bytes."""
+        return shutil.which(self.program) is not None and len(side.bytes) <= limit
 
 
 class Remake:
     """Makes the two sides of a comparison again.
 
     Args:
-        options: what each was made with.
         folder: an empty one for all that is made.
     """
 
-    def __init__(
-        self, sides: tuple[Side, Side], options: tuple[Options, Options], command: Command, folder: Path
-    ) -> None:
-        self.new, self.old = sides
-        self.options = options
-        self._command = command
+    def __init__(self, new: Side, old: Side, maker: Maker, folder: Path) -> None:
+        self.new, self.old = new, old
+        self.options = (maker.options(new), maker.options(old))
+        self._command = maker.command
         self._folder = folder
         self._made = 0  # folders and images
         self._bases: dict[Options, Base] = {}
@@ -125,11 +140,6 @@ class Remake:
             if file.is_file or file.is_folder or file.target is not None:
                 os.utime(place, (file.mtime, file.mtime), follow_symlinks=False)
         return tree
-
-
-def is_possible(program: str, *sides: Side) -> bool:
-    """Whether the program is here, and the images are small enough."""
-    return shutil.which(program) is not None and all(len(side.bytes) <= LIMIT for side in sides)
 
 
 def _escaped(path: str) -> str:

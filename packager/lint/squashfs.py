@@ -19,7 +19,7 @@ from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.order import moved
 from packager.lint.pair import Check, Found, Pair
-from packager.lint.remake import Options
+from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
 
 PROGRAM: Final = "mksquashfs"
@@ -79,6 +79,9 @@ def order(pair: Pair) -> Iterator[Found]:
         finding, price=(lambda base, mended: remake.now - remake.update(order=wanted)) if remake else None
     )
 
+
+MAKER: Final = Maker(PROGRAM, options, command)
+"""Makes a squashfs again."""
 
 CHECKS: Final[tuple[Check, ...]] = (settings, granularity, order)
 """All of squashfs."""
