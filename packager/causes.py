@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ota.errors import ConfigError
+from ota.formats.zchunk import Header
 from packager import diff, published
 from packager.interfaces import Base, Bases
 from packager.lint import lint
@@ -20,8 +21,14 @@ _log = logging.getLogger(__name__)
 _UNKNOWN: Final = ("filesystem-unknown", "image-unreadable")
 
 
-def of_release(release: Release, bases: Mapping[str, Bases]) -> dict[str, dict[str, Any]]:
-    """The keys `diff` and `lint` of report.json, for all images that are delivered as deltas."""
+def of_release(release: Release, bases: Mapping[str, Bases], publish: Path) -> dict[str, dict[str, Any]]:
+    """The keys `diff` and `lint` of report.json, for all images that are delivered as deltas.
+
+    Args:
+        release: what was built.
+        bases: of its images.
+        publish: where its .zck files lie, which tell the length of each chunk.
+    """
     found: dict[str, dict[str, Any]] = {"diff": {}, "lint": {}}
     for item in release.items:
         if not (item.is_delta and item.image):
@@ -29,7 +36,8 @@ def of_release(release: Release, bases: Mapping[str, Bases]) -> dict[str, dict[s
         base = _latest(bases.get(item.name, Bases()))
         old = base.file if base else None
         if base and old:
-            difference = _diff(old, item.image.file, base)
+            header = diff.manifest(publish / f"{item.name}-{release.version}.zck")
+            difference = _diff(old, item.image.file, header, base)
             if difference is not None:
                 found["diff"][item.name] = {**difference, "old": base.version, "new": release.version}
         image = None if old is None or published.is_zck(old) else old
@@ -48,10 +56,10 @@ def _latest(bases: Bases) -> Base | None:
     return max(at_hand, key=lambda base: later(base.version), default=None)
 
 
-def _diff(old: Path, new: Path, base: Base) -> Mapping[str, object] | None:
+def _diff(old: Path, new: Path, header: Header | None, base: Base) -> Mapping[str, object] | None:
     """None where a file system cannot be taken apart: a base's fault is none of the release's."""
     try:
-        return diff.diff(old, new, base=base.manifest).to_json()
+        return diff.diff(old, new, header=header, base=base.manifest).to_json()
     except ConfigError as error:
         if error.code not in _UNKNOWN:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from ota.errors import ConfigError
 from packager import filesystems
-from packager.lint import contents, erofs, ext4, squashfs
+from packager.lint import contents, erofs, ext4, ext4_maker, squashfs
 from packager.lint.cost import Base, draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
@@ -26,8 +28,14 @@ CHECKS: Final[Mapping[str, Sequence[Check]]] = {
 }
 """What is looked for, by file system."""
 
-MAKERS: Final[Mapping[str, Maker]] = {"squashfs": squashfs.MAKER, "erofs": erofs.MAKER}
+MAKERS: Final[Mapping[str, Maker]] = {
+    "ext4": ext4_maker.MAKER,
+    "squashfs": squashfs.MAKER,
+    "erofs": erofs.MAKER,
+}
 """What makes an image again, by file system."""
+
+_log = logging.getLogger(__name__)
 
 
 def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT) -> Findings:
@@ -39,8 +47,7 @@ def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT)
         remake_limit: bytes; larger images are not made again, and what only that tells is not measured.
 
     Raises:
-        ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable", and "tool-missing" where the
-            program that makes such images cannot make this one.
+        ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable".
     """
     with _opened(image) as new:
         if against is None:
@@ -71,7 +78,14 @@ def _remake(new: Side, old: Side, limit: int) -> Iterator[Remake | None]:
         yield None
         return
     with TemporaryDirectory(prefix="otapack-") as folder:
-        yield Remake(new, old, maker, Path(folder))
+        remake = Remake(new, old, maker, Path(folder))
+        try:
+            remake.check()
+        except ConfigError as error:
+            _log.warning("%s; what only that would tell is not measured", error)
+            yield None
+        else:
+            yield remake
 
 
 @contextmanager

@@ -35,15 +35,17 @@ class Maker:
         options: what it was told when an image was made, as far as that shows.
         command: what makes an image again, from the folder, the image, options, and a file with a path and a
             priority a line.
+        is_able: whether a program that is here is new enough.
     """
 
     program: str
     options: Callable[[Side], Options]
     command: Callable[[Path, Path, Options, Path], Sequence[str | Path]]
+    is_able: Callable[[], bool] = lambda: True
 
     def can_make(self, side: Side, limit: int) -> bool:
         """Whether the program is here, and the image not larger than `limit` bytes."""
-        return shutil.which(self.program) is not None and len(side.bytes) <= limit
+        return len(side.bytes) <= limit and shutil.which(self.program) is not None and self.is_able()
 
 
 class Remake:
@@ -65,6 +67,17 @@ class Remake:
     def now(self) -> int:
         """What the update takes where both are made again as they were."""
         return self.update()
+
+    def check(self) -> None:
+        """Make images of nothing.
+
+        Raises:
+            ConfigError: "tool-missing": the program cannot make one of the two.
+        """
+        empty = self._next("tree")
+        empty.mkdir()
+        for options in dict.fromkeys(self.options):
+            self._make(empty, options, ()).unlink()
 
     def update(
         self,
@@ -107,7 +120,8 @@ class Remake:
         lines = [f"{_escaped(path)} {32767 - 65535 * at // len(order)}\n" for at, path in enumerate(order)]
         priorities.write_text("".join(lines), errors="surrogateescape")
         command = [str(word) for word in self._command(tree, image, options, priorities)]
-        environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+        environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1"}
+        environment.pop("SOURCE_DATE_EPOCH", None)
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             words = (done.stderr or done.stdout).strip().splitlines()

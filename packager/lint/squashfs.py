@@ -17,7 +17,7 @@ from typing import Final
 
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
-from packager.lint.order import moved
+from packager.lint.order import kept, moved
 from packager.lint.pair import Check, Found, Pair
 from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
@@ -74,7 +74,7 @@ def order(pair: Pair) -> Iterator[Found]:
         f"{files} stand in another order",
         f"{PROGRAM} ... without -sort, or with the same file",
     )
-    remake, wanted = pair.remake, pair.old.order
+    remake, wanted = pair.remake, kept(pair.new, pair.old)
     yield Found(
         finding, price=(lambda base, mended: remake.now - remake.update(order=wanted)) if remake else None
     )

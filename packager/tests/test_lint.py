@@ -123,6 +123,54 @@ def test_another_order_of_files(ext4: Mapping[str, Path], trees: tuple[Tree, Tre
     check_cost(rootfs.ext4(tar, tmp_path / "caused.ext4"), ext4["new"], ext4["old"], "ext4-file-order")
 
 
+@pytest.mark.build
+def test_order_and_journal_where_files_grow_come_and_go(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    after = dict(trees[1])
+    for path in sorted(after)[5::30]:
+        after[path] += random.Random(path).randbytes(9000)
+        after[path + "x"] = random.Random(path).randbytes(20_000)
+    del after[sorted(after)[60]]
+    base = rootfs.ext4(rootfs.write_tar(trees[0], tmp_path / "old.tar"), tmp_path / "old.ext4")
+    tar = rootfs.write_tar(after, tmp_path / "new.tar")
+    clean = rootfs.ext4(tar, tmp_path / "new.ext4")
+    names = random.Random(2).sample(sorted(after), len(after))
+    shuffled = rootfs.write_tar(after, tmp_path / "shuffled.tar", names)
+    check_cost(rootfs.ext4(shuffled, tmp_path / "shuffled.ext4"), clean, base, "ext4-file-order")
+    journalled = rootfs.ext4(tar, tmp_path / "journal.ext4", features="has_journal")
+    check_cost(journalled, clean, base, "ext4-journal")
+
+
+@pytest.mark.build
+def test_without_making_images_again_a_model_or_nothing_tells_the_cost(
+    ext4: Mapping[str, Path], trees: tuple[Tree, Tree], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    names = random.Random(1).sample(sorted(trees[1]), len(trees[1]))
+    tar = rootfs.write_tar(trees[1], tmp_path / "caused.tar", names)
+    caused = rootfs.ext4(tar, tmp_path / "caused.ext4")
+    finding = only(lint(caused, ext4["old"], remake_limit=0).findings, "ext4-file-order")
+    measured = fetched(caused, ext4["old"]) - fetched(ext4["new"], ext4["old"])
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
+    base, image = squashfs_pair(folders, tmp_path, "-b", "1M")
+    assert only(lint(image, base, remake_limit=0).findings, "squashfs-block-size").cost_bytes is None
+
+
+def test_a_program_that_cannot_make_such_images_leaves_costs_open(
+    ext4: Mapping[str, Path],
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base, image = squashfs_pair(folders, tmp_path, "-b", "1M")
+    program = tmp_path / "bin" / "mksquashfs"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no such compressor >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert only(lint(image, base).findings, "squashfs-block-size").cost_bytes is None
+    assert "no such compressor" in caplog.text
+
+
 def test_a_journal(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", features="has_journal")
     check_cost(caused, ext4["new"], ext4["old"], "ext4-journal")
