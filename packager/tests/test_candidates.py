@@ -214,3 +214,20 @@ def test_a_full_disk_is_told_and_nothing_is_left(project: Project, earlier: Path
     assert "No space" in answer.json["error"]["found"]
     assert not list(small_disk.iterdir())
     assert project.otapack("build", release, "-o", small_disk, "--set", "base=[]").status == 0
+
+
+@pytest.mark.build
+@pytest.mark.tool("mke2fs")
+def test_a_base_whose_file_system_is_damaged_is_a_base_all_the_same(project: Project, tool: FindTool) -> None:
+    image, base = project.folder / "new.ext4", project.folder / "old.ext4"
+    tree = project.folder / "tree"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/motd").write_text("hello\n" * 1000)
+    subprocess.run([tool("mke2fs"), "-q", "-t", "ext4", "-d", tree, image, "8M"], check=True)
+    damaged = bytearray(image.read_bytes())
+    damaged[4 << 10 : 512 << 10] = b"\xff" * (508 << 10)
+    base.write_bytes(damaged)
+    path = project.write(RDIFF + V1.replace("v1.img", "old.ext4"))
+    answer = project.otapack("build", path, "-o", project.out, "--set", "image.rootfs.file=new.ext4")
+    assert chosen(answer)["1.0.0"] in ("zchunk", "rdiff")
+    assert "does not say which files" in answer.log
