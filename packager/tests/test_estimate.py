@@ -39,6 +39,7 @@ def estimate(project: Project, *more: str | Path) -> Answer:
     return project.otapack("estimate", project.folder / "release.toml", *more)
 
 
+@pytest.mark.build
 def test_it_says_what_the_build_then_says_and_leaves_nothing(project: Project, earlier: Path) -> None:
     project.write(METHODS, BASE.format(earlier))
     before = sorted(project.folder.rglob("*"))
@@ -63,6 +64,7 @@ def report(project: Project) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.build
 def test_a_base_that_came_later_is_priced_without_a_build(built: Project, earlier: Path) -> None:
     built.write(
         METHODS, BASE.format(earlier) + '[[base]]\nversion = "1.5.0"\nimages = { rootfs = "v2.img" }\n'
@@ -70,6 +72,7 @@ def test_a_base_that_came_later_is_priced_without_a_build(built: Project, earlie
     assert rows(estimate(built, "--built", built.out))["1.5.0", "zchunk"]["fetched_bytes"] == 0
 
 
+@pytest.mark.build
 def test_a_link_gives_the_time(built: Project) -> None:
     (row, *_) = estimate(built, "--built", built.out, "--link", "1Mbit,0ms").json["rows"]
     assert row["seconds"] == round(row["download_bytes"] * 8 / 1e6, 3)

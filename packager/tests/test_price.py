@@ -27,6 +27,7 @@ def test_a_device_that_holds_the_base_fetches_just_that(world: World) -> None:
     assert 0 < expected.fetched_bytes < price.zchunk(new, None).fetched_bytes
 
 
+@pytest.mark.build
 def test_so_does_a_device_that_holds_nothing(world: World) -> None:
     world.slot_a.write_bytes(bytes(len(world.slot_a.read_bytes())))
     expected = price.zchunk(header(world, "v2"), None)
