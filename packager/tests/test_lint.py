@@ -280,6 +280,7 @@ def check_pairs(caused: tuple[Path, Path], clean: tuple[Path, Path], code: str) 
     return finding
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 def test_large_blocks_of_squashfs(folders: tuple[Path, Path], tmp_path: Path) -> None:
     caused = squashfs_pair(folders, tmp_path / "caused", "-b", "1M")
