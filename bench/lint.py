@@ -28,7 +28,8 @@ from figures import Figure
 from lab import megabytes
 
 from packager.lint import lint
-from packager.lint.cost import Base, draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 
 IMAGES: Final = lab.BUILD / "images/bench"
 FOLDER: Final = lab.BUILD / "bench-lint"
@@ -98,7 +99,7 @@ def _clean(make: Make) -> tuple[Path, int]:
 
 
 def _update(image: Path, base: Path) -> int:
-    with draft(base) as old, draft(image) as new:
+    with Draft(base) as old, Draft(image) as new:
         return Base(old).missing(new)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packager.filesystems import Kind
-from packager.lint.cost import Base, Draft, draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
 from packager.lint.order import kept, moved
@@ -37,7 +38,7 @@ def of_model(pair: Pair) -> Price:
 
     def cost(base: Base, mended: int) -> int | None:
         assert pair.old is not None
-        with draft(pair.old.path) as model:
+        with Draft(pair.old.path) as model:
             if not _transplant(pair.new, pair.old, model):
                 return None
             return mended - base.missing(model)
