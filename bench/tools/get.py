@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Makes outside programs available as build/tools/bin/NAME: ``get.py NAME...`` or ``get.py --all``.
 
+All are those that `make test` wants; a browser, which is large, is fetched by its name.
+
 Nothing is installed and no setting of the machine changes. Packages come from the archive that this
 machine uses, through a private apt state; those of a suite are unpacked into one folder, where programs
 run with their own libraries, the C library included. So they are the same on every machine.
@@ -77,6 +79,9 @@ ALL = (
     Tool("shellcheck", "0.8+", STABLE, "usr/bin/shellcheck", ("shellcheck",)),
     Tool("mmdebstrap", "1.0+", NATIVE, "usr/bin/mmdebstrap", ("mmdebstrap",),
          environment='PATH="$root/usr/bin:$PATH"'),
+)  # fmt: skip
+
+BROWSER = (
     # It starts itself again by /proc/self/exe, which may not be a dynamic linker.
     Tool("chromium", "120+", NATIVE, "usr/lib/chromium/chromium", ("chromium",),
          environment='FONTCONFIG_SYSROOT="$root" LD_LIBRARY_PATH="$(IFS=:;'
@@ -229,7 +234,7 @@ def _write_wrapper(tool: Tool) -> None:
 
 
 def main(names: Sequence[str]) -> None:
-    known = {tool.name: tool for tool in ALL}
+    known = {tool.name: tool for tool in (*ALL, *BROWSER)}
     unknown = [name for name in names if name not in known and name != "--all"]
     if unknown or not names:
         sys.exit(f"usage: get.py --all | NAME...  (NAME is one of: {' '.join(known)})")

@@ -15,6 +15,7 @@ from ota.io.durable import translate
 from ota.io.target import loops
 from ota.native.disk import syncfs
 
+_BUSY_S: Final = 2.0
 _LOOP_S: Final = 2  # whoever holds a loop device longer has made it himself
 
 
@@ -51,11 +52,24 @@ def mounted(device: Path, filesystem: str, folder: Path, *, readonly: bool = Fal
         sync(folder)
     except BaseException:
         with suppress(OtaError):  # the first error is the one to tell of
-            program.tool("umount", folder)
+            _unmount(folder)
         raise
-    program.tool("umount", folder)
+    _unmount(folder)
     if readonly:
         _await_loops(device)
+
+
+def _unmount(folder: Path) -> None:
+    """Somebody else who looks at it keeps it busy for a moment: it is tried again for a while."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            program.tool("umount", folder)
+            return
+        except OtaError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _await_loops(device: Path) -> None:

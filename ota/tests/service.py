@@ -154,8 +154,11 @@ def start(world: World, folder: Path, activated: Sequence[socket.socket] = ()) -
 
 
 def has_socket(pid: int) -> bool:
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return any(str(link.readlink()).startswith("socket:") for link in links)
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            if str(link.readlink()).startswith("socket:"):
+                return True
+    return False
 
 
 def answers(folder: Path) -> bool:

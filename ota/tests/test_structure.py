@@ -180,6 +180,7 @@ def test_style_and_types(command: list[str]) -> None:
     check(sys.executable, "-m", *command)
 
 
+@pytest.mark.build
 def test_the_wheel_installs_in_an_empty_environment_and_both_programs_run(tmp_path: Path) -> None:
     check(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("otakit-*.whl")
