@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -11,30 +11,26 @@ from pathlib import Path
 from typing import Final
 
 from ota.formats import cpio
-from ota.formats.selection import Compression
 from ota.trust.decryption import Key
 from packager import (
     bases,
     catalogue,
     check,
-    compression,
     describe,
     encryption,
     hooks,
     keys,
-    looks,
     output,
+    packages,
     recording,
     reporting,
-    sbom,
     store,
 )
-from packager.compression import Setting
 from packager.costs import Costs
 from packager.entries import Item
 from packager.interfaces import Artifact, Bases, Companions, Workspace
 from packager.keys import Signer
-from packager.looks import Bill
+from packager.packages import Listed
 from packager.release import Release
 from packager.reporting import Built
 from packager.store.folder import Folder
@@ -43,6 +39,16 @@ _MEMBERS: Final = "members"
 _SCRATCH: Final = "scratch"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a release became, before it is read back."""
+
+    workspace: Workspace
+    artifacts: list[Artifact | None]
+    costs: Costs
+    packages: tuple[Listed, ...]
 
 
 def build(release: Release, signer: Signer, folder: Path, *, time: int, threads: int | None = None) -> Built:
@@ -72,10 +78,11 @@ def build(release: Release, signer: Signer, folder: Path, *, time: int, threads:
         _log.info("reading %s back", release.package)
         base_files = tuple(base for artifact in artifacts if artifact for base in artifact.bases)
         contents = check.verify(package, signer.trust, Companions(workspace.publish, base_files, release.key))
-        built = Built(release, artifacts, workspace, contents, costs, made.bill, time)
+        built = Built(release, found, contents, costs, time, made.packages)
         published = sorted(f"{bases.PUBLISH}/{path.name}" for path in workspace.publish.iterdir())
         # What the package refers to comes before it.
-        names = [*published, release.package, *record_files]
+        documents = [packages.DOCUMENT] if (stage / packages.DOCUMENT).exists() else []
+        names = [*published, release.package, *documents, *record_files]
         names += reporting.write(stage, built, names)
         hooks.run(
             release.hooks.after,
@@ -97,29 +104,20 @@ def price(release: Release, signer: Signer, folder: Path, *, time: int, threads:
         return _make(stage, release, signer, found, time, count).costs
 
 
-@dataclass(frozen=True, slots=True)
-class _Package:
-    """What was made, on its way."""
-
-    workspace: Workspace
-    artifacts: list[Artifact | None]
-    bill: Bill | None
-    costs: Costs
-
-
 def _make(
     stage: Path, release: Release, signer: Signer, found: Mapping[str, Bases], time: int, threads: int
-) -> _Package:
+) -> Made:
     """All that is to be published, and the package."""
     workspace = _workspace(stage, release, found, threads)
     artifacts = [_build(item, workspace, release.key) for item in release.items]
-    bill = looks.bill(release, artifacts, workspace, time=time)
-    enclosed = {check.BILL: _enclose(bill, workspace.members)} if bill else {}
     package = stage / release.package
-    text = describe.describe(release, artifacts, enclosed)
-    members = {artifact.member: artifact.file for artifact in artifacts if artifact}
-    _write(package, text, {**members, **{path.name: path for path in enclosed.values()}}, signer, time)
-    return _Package(workspace, artifacts, bill, _costs(release, package, artifacts))
+    listed = packages.of_release(release, found, artifacts)
+    document = packages.document(release, listed, time=time)
+    public = packages.member(document) if document and packages.is_public(listed) else None
+    if document:
+        (stage / packages.DOCUMENT).write_bytes(document)
+    _write(package, release, artifacts, public, signer, time)
+    return Made(workspace, artifacts, _costs(release, package, artifacts), listed)
 
 
 def _variables(release: Release, folder: Path) -> dict[str, str | Path]:
@@ -171,19 +169,23 @@ def _record(stage: Path, release: Release, artifacts: Sequence[Artifact | None],
     return [f"{bases.RECORD}/{name}" for name in folder.names()]
 
 
-def _enclose(bill: Bill, folder: Path) -> Path:
-    """The bill of materials as a member that costs devices little."""
-    path = folder / f"{sbom.MEMBER}.zst"
-    setting = Setting(Compression.ZSTD, compression.BEST)
-    compression.write(io.BytesIO(bill.document), len(bill.document), path, setting)
-    return path
-
-
-def _write(package: Path, text: bytes, members: Mapping[str, Path], signer: Signer, time: int) -> None:
+def _write(
+    package: Path,
+    release: Release,
+    artifacts: Sequence[Artifact | None],
+    bill: bytes | None,
+    signer: Signer,
+    time: int,
+) -> None:
+    """The package; the list of packages in it is signed by its digest."""
+    signed = {packages.ATTRIBUTE: hashlib.sha256(bill).hexdigest()} if bill else {}
+    text = describe.describe(release, artifacts, signed)
     signature = keys.sign(text, signer, time=time)
     files: list[tuple[str, Path | bytes]] = [(check.DESCRIPTION, text), (check.SIGNATURE, signature)]
+    files += [(artifact.member, artifact.file) for artifact in artifacts if artifact]
+    files += [(packages.MEMBER, bill)] if bill else []
     with package.open("wb") as archive:
-        cpio.write(archive, [*files, *members.items()])
+        cpio.write(archive, files)
 
 
 def _costs(release: Release, package: Path, artifacts: Sequence[Artifact | None]) -> Costs:

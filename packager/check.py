@@ -13,22 +13,20 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ota.errors import ConfigError, TrustError, UpdateError
-from ota.formats import cpio, description, selection
-from ota.formats.description import Tree
-from ota.formats.selection import Entry, Section
+from ota.formats import cpio, description
+from ota.formats.selection import ROOT, Entry, Section
 from ota.interfaces import Reader
 from ota.io.readers import Decompress, blocks, read_full
 from ota.trust import signature as trusted
 from ota.trust.decryption import Decrypt, Key
 from ota.trust.signature import Trust
-from packager import choices, types
+from packager import choices, packages, types
 from packager.contents import Choice, Contents, Measurement, Stored
 from packager.interfaces import Companions, Figures, Measured
 from packager.types import TYPES
 
 DESCRIPTION: Final = "sw-description"
 SIGNATURE: Final = "sw-description.sig"
-BILL: Final = "sbom"  # of software in the sw-description
 
 MEMORY: Final = 1 << 27  # bytes a decompressor may take; the window that stock SWUpdate's zstd stops at
 
@@ -78,10 +76,9 @@ def _read(path: Path, trust: Trust | None, companions: Companions) -> Contents:
         if container.signature is None:
             raise TrustError("signature-missing", f"{path} is not signed", expected=f"a member {SIGNATURE}")
         signer = trusted.verify(container.description, container.signature, trust)
-    tree = description.parse(container.description)
-    found = tuple(choices.choices(tree))
+    _check_document(container)
+    found = tuple(choices.choices(description.parse(container.description)))
     artifacts = _artifacts(found, container)
-    _check_bill(tree, container)
     with _open(path) as file:
         measurements = tuple(_measure(file, artifacts, companions))
     return Contents(
@@ -134,6 +131,19 @@ def _container(file: BinaryIO) -> _Container:
     )
 
 
+def _check_document(container: _Container) -> None:
+    """The list of packages, where there is one: the sw-description names its sha256."""
+    software = description.parse(container.description).get(ROOT)
+    stated = software.get(packages.ATTRIBUTE) if isinstance(software, dict) else None
+    if stated is None:
+        return
+    held = [member.sha256 for member in container.members if member.name == packages.MEMBER]
+    if held != [stated]:
+        raise TrustError(
+            "digest-mismatch", f"member {packages.MEMBER}", expected=stated, found=", ".join(held) or "none"
+        )
+
+
 def _artifacts(found: tuple[Choice, ...], container: _Container) -> dict[str, Entry]:
     """The first entry of each artifact; all of them name the same member and its sha256."""
     stored: dict[str, list[Stored]] = {}
@@ -153,20 +163,6 @@ def _artifacts(found: tuple[Choice, ...], container: _Container) -> dict[str, En
         _check_member(entry, held[0])
         artifacts.setdefault(entry.filename, entry)
     return artifacts
-
-
-def _check_bill(tree: Tree, container: _Container) -> None:
-    """The bill of materials, which no entry names: the description has "MEMBER SHA256" of it."""
-    software = tree.get(selection.ROOT)
-    said = software.get(BILL) if isinstance(software, dict) else None
-    if not isinstance(said, str):
-        return
-    name, _, sha256 = said.partition(" ")
-    found = [member.sha256 for member in container.members if member.name == name]
-    if not found:
-        raise UpdateError("member-missing", f"member {name}, the bill of materials", expected="one", found=0)
-    if found[0] != sha256:
-        raise TrustError("digest-mismatch", f"member {name}", expected=sha256, found=found[0])
 
 
 def _check_member(entry: Entry, member: Stored) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final, cast
 
 from ota.board import Board, Slot
@@ -24,15 +23,12 @@ _Made = tuple[Item, Artifact | None, Element | None]
 
 
 def describe(
-    release: Release, artifacts: Sequence[Artifact | None], enclosed: Mapping[str, Path] | None = None
+    release: Release, artifacts: Sequence[Artifact | None], signed: Mapping[str, str] | None = None
 ) -> bytes:
     """The sw-description of a release and of what its entries became, one or none for each.
 
     Args:
-        release: what is described.
-        artifacts: of its entries.
-        enclosed: further members that devices pass over, by what they are; the description vouches for them
-            in a string "MEMBER SHA256", which SWUpdate does not ask for.
+        signed: attributes that no device asks for, and that the signature is to cover.
     """
     stored = [_stored(artifact) if artifact else None for artifact in artifacts]
     made: list[_Made] = list(zip(release.items, artifacts, stored, strict=True))
@@ -40,7 +36,7 @@ def describe(
         "version": release.version,
         **({"description": release.description} if release.description else {}),
         **release.common,
-        **{kind: f"{path.name} {_sha256(path)}" for kind, path in (enclosed or {}).items()},
+        **(signed or {}),
         # In sections of their own: the revision alone would fit boards of another name.
         **{
             board.name: {
@@ -89,15 +85,12 @@ def _element(
 
 def _stored(artifact: Artifact) -> Element:
     """What an entry says of its artifact, whatever the slot."""
+    with artifact.file.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "filename": artifact.member,
         "compressed": artifact.compressed and str(artifact.compressed),
         "encrypted": artifact.ivt is not None,
         "ivt": artifact.ivt,
-        "sha256": _sha256(artifact.file),
+        "sha256": sha256,
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from packager import looks, report, sbom, tools
+from packager import tools
+from packager.bases import PUBLISH
 from packager.contents import Contents
 from packager.costs import Costs
-from packager.interfaces import Artifact, Workspace
-from packager.looks import Bill
+from packager.interfaces import Bases
+from packager.packages import Listed
 from packager.release import Release
 
 REPORT: Final = "report.json"
@@ -25,12 +26,11 @@ class Built:
     """What a report is made from."""
 
     release: Release
-    artifacts: Sequence[Artifact | None]  # of the release's entries
-    workspace: Workspace
+    bases: Mapping[str, Bases]  # by image
     contents: Contents
     costs: Costs
-    bill: Bill | None
     time: int  # seconds since 1970
+    packages: tuple[Listed, ...] = ()
 
 
 def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -44,28 +44,35 @@ def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
     Returns:
         Names of the files that were written, relative to the stage.
     """
-    found = {
+    from packager import causes  # these are for a build alone, and slow to import
+    from packager.report import render
+
+    report = {
         **built.contents.to_json(),
-        "product": built.release.name,
+        "earlier": {image: _earlier(bases) for image, bases in built.bases.items()},
         "estimate": built.costs.to_json(),
-        "build": _build(stage, built.time, outputs),
-        **looks.findings(built.release, built.artifacts, built.workspace),
-        **({"sbom": built.bill.images} if built.bill else {}),
+        **causes.of_release(built.release, built.bases, stage / PUBLISH),
+        "sbom": {listed.name: listed.to_json() for listed in built.packages},
+        "build": _build(stage, built, outputs),
     }
-    files: dict[str, bytes] = {
-        REPORT: (json.dumps(found, indent=2) + "\n").encode(),
-        PAGE: report.render(found).encode(),
-        **({sbom.MEMBER: built.bill.document} if built.bill else {}),
-    }
-    for name, data in files.items():
-        (stage / name).write_bytes(data)
-    return tuple(files)
+    (stage / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    (stage / PAGE).write_text(render(json.loads((stage / REPORT).read_text())))
+    return (REPORT, PAGE)
 
 
-def _build(stage: Path, time: int, outputs: Sequence[str]) -> dict[str, object]:
+def _earlier(bases: Bases) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = [
+        {"version": base.version, "size": base.size, "sha256": base.sha256} for base in bases.found
+    ]
+    found += [{"version": refusal.version} for refusal in bases.refused]
+    return found
+
+
+def _build(stage: Path, built: Built, outputs: Sequence[str]) -> dict[str, object]:
     """What it takes to get the same bytes again, and these bytes' digests."""
     return {
-        "source_date_epoch": time,
+        "source_date_epoch": built.time,
+        "commit": built.release.commit,
         "tools": tools.versions(),
         "outputs": {
             name: {"size": (stage / name).stat().st_size, "sha256": _sha256(stage / name)} for name in outputs

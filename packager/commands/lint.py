@@ -21,10 +21,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OLD",
         help="the image that devices have; gives each finding its bytes",
     )
+    parser.add_argument(
+        "--remake-below",
+        type=int,
+        default=64,
+        metavar="MIB",
+        help="make squashfs and erofs images again up to this size, to measure options (default: 64)",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:
     from packager.lint import lint
 
-    findings = lint(options.image, options.against)
+    findings = lint(options.image, options.against, remake_limit=options.remake_below << 20)
     return Answer(findings.to_json(), findings.lines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,4 +72,9 @@ def _bar(quiet: bool) -> Iterator[Progress]:
         def tell(event: Event) -> None:
             bar.update(task, description=event.phase, completed=event.done, total=event.total)
 
-        yield tell
+        told_by_the_bar = logging.getLogger(publish.__name__)
+        told_by_the_bar.setLevel(logging.WARNING)  # lines would break it
+        try:
+            yield tell
+        finally:
+            told_by_the_bar.setLevel(logging.NOTSET)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from packager import output, report
+from packager import output
 from packager.commands import Answer
 
 HELP: Final = "Make a page for people of what a build reports."
@@ -18,6 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Answer:
+    from packager import report
+
     page = report.render(report.read(options.report)).encode()
     folder = options.output.resolve().parent
     with output.staging(folder) as stage:

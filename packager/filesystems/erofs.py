@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from packager.filesystems import erofs_clusters
@@ -78,7 +78,14 @@ class Erofs:
         metadata = [
             Extent(start, stop, name, Kind.METADATA) for (start, stop), name in self._metadata.items()
         ]
-        return whole(self._image, "erofs", [*metadata, *self._extents()])
+        extents = sorted([*metadata, *self._extents()])
+        # What is left behind an inode and its data, up to where the next may start, goes with them.
+        bounds = [extent.start for extent in extents[1:]] + [self._image.size]
+        padded = (
+            replace(extent, stop=max(extent.stop, min(bound, extent.stop + 31 & ~31)))
+            for extent, bound in zip(extents, bounds, strict=True)
+        )
+        return whole(self._image, "erofs", padded)
 
     def content(self, file: File) -> Iterator[bytes]:
         return self._content(self._inodes[file.inode])
@@ -272,5 +279,4 @@ class Erofs:
             for piece in self._data(inode) if has_data else ():
                 if piece.at < piece.end and (piece.at, piece.end) not in seen:
                     seen.add((piece.at, piece.end))
-                    # What is left behind the last bytes of a file, up to where an inode may start, is its.
-                    yield Extent(piece.at, piece.end + 31 & ~31, file.path, kind)
+                    yield Extent(piece.at, piece.end, file.path, kind)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Final
 
+from ota.errors import ConfigError
 from packager import filesystems
-from packager.lint import contents, erofs, ext4, squashfs
+from packager.lint import contents, erofs, ext4, ext4_maker, squashfs
 from packager.lint.cost import Base, draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
-from packager.lint.remake import Remake, is_possible
+from packager.lint.remake import LIMIT, Maker, Remake
 from packager.lint.side import Side
 
 __all__ = ["Finding", "Findings", "lint"]
@@ -27,12 +28,23 @@ CHECKS: Final[Mapping[str, Sequence[Check]]] = {
 }
 """What is looked for, by file system."""
 
-_MAKERS: Final[Mapping[str, ModuleType]] = {"squashfs": squashfs, "erofs": erofs}
-"""What knows how an image is made again: PROGRAM, options(side), command(...)."""
+MAKERS: Final[Mapping[str, Maker]] = {
+    "ext4": ext4_maker.MAKER,
+    "squashfs": squashfs.MAKER,
+    "erofs": erofs.MAKER,
+}
+"""What makes an image again, by file system."""
+
+_log = logging.getLogger(__name__)
 
 
-def lint(image: Path, against: Path | None = None) -> Findings:
+def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT) -> Findings:
     """Look into an image, and hold it against the one that devices have.
+
+    Args:
+        image: a file system.
+        against: another one.
+        remake_limit: bytes; larger images are not made again, and what only that tells is not measured.
 
     Raises:
         ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable".
@@ -50,7 +62,7 @@ def lint(image: Path, against: Path | None = None) -> Findings:
                     update_bytes=base.missing(new.bytes),
                     findings=(_other_kind(new, old), *found.findings),
                 )
-            with _remake(new, old) as remake:
+            with _remake(new, old, remake_limit) as remake:
                 return _findings(Pair(new, old, remake), base)
 
 
@@ -60,14 +72,20 @@ def _other_kind(new: Side, old: Side) -> Finding:
 
 
 @contextmanager
-def _remake(new: Side, old: Side) -> Iterator[Remake | None]:
-    maker = _MAKERS.get(new.kind)
-    if maker is None or not is_possible(maker.PROGRAM, new, old):
+def _remake(new: Side, old: Side, limit: int) -> Iterator[Remake | None]:
+    maker = MAKERS.get(new.kind)
+    if maker is None or not all(maker.can_make(side, limit) for side in (new, old)):
         yield None
         return
     with TemporaryDirectory(prefix="otapack-") as folder:
-        options = (maker.options(new), maker.options(old))
-        yield Remake((new, old), options, maker.command, Path(folder))
+        remake = Remake(new, old, maker, Path(folder))
+        try:
+            remake.check()
+        except ConfigError as error:
+            _log.warning("%s; what only that would tell is not measured", error)
+            yield None
+        else:
+            yield remake
 
 
 @contextmanager

@@ -18,8 +18,8 @@ import zstandard
 
 from ota.errors import ConfigError
 from ota.native.chunker import Chunker
+from packager import zck
 
-LEVEL: Final = 9  # zstd's, as in the .zck
 _PIECE: Final = 4 << 20  # bytes
 
 Draft: TypeAlias = mmap.mmap
@@ -79,4 +79,4 @@ def _lengths(image: Draft) -> Iterator[int]:
 def _coded_size(plain: bytes) -> int:
     if plain.count(0) == len(plain):
         return 0
-    return len(zstandard.ZstdCompressor(level=LEVEL).compress(plain))
+    return len(zstandard.ZstdCompressor(level=zck.LEVEL).compress(plain))

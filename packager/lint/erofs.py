@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from packager.lint.checksums import ALL_ONES, crc32c
 from packager.lint.cost import Draft
-from packager.lint.ext4_draft import crc32c
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.pair import Check, Found, Pair, unchanged
-from packager.lint.remake import Options
+from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
 
 PROGRAM: Final = "mkfs.erofs"
@@ -25,7 +25,6 @@ PROGRAM: Final = "mkfs.erofs"
 _SUPERBLOCK: Final = 1024
 _UUID: Final = slice(_SUPERBLOCK + 0x30, _SUPERBLOCK + 0x40)
 _TIME: Final = slice(_SUPERBLOCK + 0x18, _SUPERBLOCK + 0x24)
-_ALL_ONES: Final = 0xFFFFFFFF
 _CHECKSUM: Final = slice(_SUPERBLOCK + 0x04, _SUPERBLOCK + 0x08)
 _CONFIGURED: Final = 0x2  # incompatible: settings of each algorithm follow the superblock
 _COMPRESSED: Final = (1, 3)  # layouts of inodes
@@ -63,12 +62,7 @@ def times(pair: Pair) -> Iterator[Found]:
     if pair.old is None:
         return
     old, source = pair.old, pair.old.bytes
-    timed = [
-        path
-        for path in pair.new.files
-        if path in old.files and _has_time(pair.new, path) and _has_time(old, path)
-    ]
-    twins = {path: (_inode(pair.new, path), _inode(old, path)) for path in timed if unchanged(pair, path)}
+    twins = {path: (_inode(pair.new, path), _inode(old, path)) for path in _timed(pair, old)}
     differ = [path for path, (at, was) in twins.items() if pair.new.bytes[_mtime(at)] != source[_mtime(was)]]
     if pair.new.bytes[_TIME] == source[_TIME] and not differ:
         return
@@ -81,9 +75,8 @@ def times(pair: Pair) -> Iterator[Found]:
         _seal(image)
 
     what = f"other times in the superblock or in {len(differ)} inodes of unchanged files"
-    yield Found(
-        Finding("erofs-times", what, f"{PROGRAM} -T SOURCE_DATE_EPOCH ...", paths=tuple(differ)), undo
-    )
+    mend = f"{PROGRAM} -T SOURCE_DATE_EPOCH ..."
+    yield Found(Finding("erofs-times", what, mend, paths=tuple(differ)), undo)
 
 
 def granularity(pair: Pair) -> Iterator[Found]:
@@ -92,6 +85,9 @@ def granularity(pair: Pair) -> Iterator[Found]:
         told = pair.remake.options[1]
         yield from worthwhile(list(_steps(told)), told, pair.remake)
 
+
+MAKER: Final = Maker(PROGRAM, options, command)
+"""Makes an erofs again."""
 
 CHECKS: Final[tuple[Check, ...]] = (uuid, times, granularity)
 """All of erofs."""
@@ -130,9 +126,14 @@ def _inode(side: Side, path: str) -> int:
     return table + 32 * side.files[path].inode
 
 
-def _has_time(side: Side, path: str) -> bool:
-    """Whether the inode has a time of its own."""
-    return bool(side.bytes[_inode(side, path)] & 1)
+def _timed(pair: Pair, old: Side) -> Iterator[str]:
+    """What is unchanged and has a time of its own, which the base's clamp would not leave as it is."""
+    made, limit = (_word(side.bytes, _SUPERBLOCK + 0x18, 8) for side in (pair.new, old))
+    for path, file in pair.new.files.items():
+        is_of_source = file.mtime <= limit and (file.mtime < made or made == limit)
+        has_time = path in old.files and all(side.bytes[_inode(side, path)] & 1 for side in (pair.new, old))
+        if has_time and not is_of_source and unchanged(pair, path):
+            yield path
 
 
 def _mtime(inode: int) -> slice:
@@ -143,7 +144,7 @@ def _seal(image: Draft) -> None:
     if _word(image, _SUPERBLOCK + 0x08, 4) & 1:
         image[_CHECKSUM] = bytes(4)
         block = 1 << image[_SUPERBLOCK + 0x0C]
-        checksum = crc32c(_ALL_ONES, image[_SUPERBLOCK : max(block, _SUPERBLOCK + 128)])
+        checksum = crc32c(ALL_ONES, image[_SUPERBLOCK : max(block, _SUPERBLOCK + 128)])
         image[_CHECKSUM] = checksum.to_bytes(4, "little")
 
 

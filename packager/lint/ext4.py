@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
-from packager.lint import ext4_order
+from packager.lint import ext4_maker, ext4_order
 from packager.lint.cost import Draft
 from packager.lint.ext4_draft import JOURNAL, Ext4Draft
 from packager.lint.ext4_times import times
@@ -54,8 +54,11 @@ def journal(pair: Pair) -> Iterator[Found]:
         yield Found(finding)
     elif _journal(Ext4Draft(pair.old.bytes)) == blocks:
         yield Found(finding, _copy_blocks(pair, blocks))
+    elif remake := pair.remake:
+        told = ext4_maker.without_journal(remake.options[0])
+        yield Found(finding, price=lambda base, mended: remake.now - remake.update(told))
     else:
-        yield Found(finding, price=ext4_order.price(pair))
+        yield Found(finding, price=ext4_order.of_model(pair))
 
 
 CHECKS: Final[tuple[Check, ...]] = (uuid, hash_seed, times, journal, ext4_order.order)

@@ -22,12 +22,11 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-import google_crc32c
-
+from packager.lint.checksums import ALL_ONES, crc16, crc32c
 from packager.lint.cost import Draft
 
 FIELDS: Final = {
-    "free blocks": (0x0C, 4), "mount time": (0x2C, 4), "write time": (0x30, 4), "check time": (0x40, 4),
+    "inodes": (0x00, 4), "mount time": (0x2C, 4), "write time": (0x30, 4), "check time": (0x40, 4),
     "compatible": (0x5C, 4), "incompatible": (0x60, 4), "read-only": (0x64, 4), "uuid": (0x68, 16),
     "journal inode": (0xE0, 4), "hash seed": (0xEC, 16), "journal backup": (0x10C, 68),
     "creation time": (0x108, 4), "high bits of times": (0x274, 4), "checksum seed": (0x270, 4),
@@ -41,7 +40,6 @@ _64BIT, _CSUM_SEED = 0x80, 0x2000  # incompatible
 _SPARSE: Final = 0x1  # read-only compatible
 _EXTENTS, _INDEX, _INLINE = 0x80000, 0x1000, 0x10000000  # of an inode
 _JOURNAL_MAGIC: Final = b"\xc0\x3b\x39\x98"
-_ALL_ONES: Final = 0xFFFFFFFF
 
 
 class Ext4Draft:
@@ -54,7 +52,7 @@ class Ext4Draft:
         self._first = self._number(1024 + 0x14)
         self._group_blocks = self._number(1024 + 0x20)
         self._group_inodes = self._number(1024 + 0x28)
-        self._inode_size = self._number(1024 + 0x58, 2)
+        self.inode_size = self._number(1024 + 0x58, 2)
         self._descriptor = (
             (self._number(1024 + 0xFE, 2) or 32) if self.number("incompatible") & _64BIT else 32
         )
@@ -78,16 +76,16 @@ class Ext4Draft:
     def inode_at(self, number: int) -> int:
         """Where in the image an inode stands."""
         group, index = divmod(number - 1, self._group_inodes)
-        return self._pointer(group, 0x08, 0x28) * self.block + index * self._inode_size
+        return self._pointer(group, 0x08, 0x28) * self.block + index * self.inode_size
 
     def inodes(self) -> Iterator[tuple[int, int]]:
         """(number, offset) of all that are not blank."""
-        blank = bytes(self._inode_size)
+        blank = bytes(self.inode_size)
         for group in range(self._groups):
             at = self._pointer(group, 0x08, 0x28) * self.block
             for index in range(self._group_inodes):
-                offset = at + index * self._inode_size
-                if self.image[offset : offset + self._inode_size] != blank:
+                offset = at + index * self.inode_size
+                if self.image[offset : offset + self.inode_size] != blank:
                     yield group * self._group_inodes + index + 1, offset
 
     def set_size(self, number: int, size: int) -> None:
@@ -96,7 +94,7 @@ class Ext4Draft:
 
     def inode_room(self, at: int) -> int:
         """How many bytes of an inode have a meaning."""
-        return 128 + (self._number(at + 0x80, 2) if self._inode_size > 128 else 0)
+        return 128 + (self._number(at + 0x80, 2) if self.inode_size > 128 else 0)
 
     def is_indexed(self, number: int) -> bool:
         """Whether the names of a folder are sorted by their hashes."""
@@ -130,7 +128,7 @@ class Ext4Draft:
             self.image[to : to + size] = self.image[self._descriptors() : self._descriptors() + size]
         if self.number("read-only") & _METADATA_CSUM:
             for at in (first, *copies):
-                self._put(at + 0x3FC, crc32c(_ALL_ONES, self.image[at : at + 0x3FC]))
+                self._put(at + 0x3FC, crc32c(ALL_ONES, self.image[at : at + 0x3FC]))
 
     # Places
 
@@ -160,7 +158,7 @@ class Ext4Draft:
     def _seed(self) -> int:
         if self.number("incompatible") & _CSUM_SEED:
             return self.number("checksum seed")
-        return crc32c(_ALL_ONES, self.field("uuid"))
+        return crc32c(ALL_ONES, self.field("uuid"))
 
     def _seal_descriptor(self, group: int) -> None:
         at = self._descriptor_at(group)
@@ -171,7 +169,7 @@ class Ext4Draft:
             self._put(at + 0x1E, crc32c(self._seed(), struct.pack("<I", group) + blank), 2)
         elif features & _GDT_CSUM:
             covered = self.field("uuid") + struct.pack("<I", group) + data[:0x1E] + data[0x20:]
-            self._put(at + 0x1E, crc16(_ALL_ONES >> 16, covered), 2)
+            self._put(at + 0x1E, crc16(ALL_ONES >> 16, covered), 2)
 
     def _seal_journal(self) -> None:
         if self.number("compatible") & JOURNAL and (number := self.number("journal inode")):
@@ -192,7 +190,7 @@ class Ext4Draft:
                 self._put(at + checksum_high, checksum >> 16, 2)
 
     def _seal_inode(self, number: int, at: int) -> None:
-        data = bytearray(self.image[at : at + self._inode_size])
+        data = bytearray(self.image[at : at + self.inode_size])
         seed = crc32c(self._seed(), struct.pack("<I", number) + data[0x64:0x68])
         flags = int.from_bytes(data[0x20:0x24], "little")
         is_folder = data[1] & 0xF0 == 0x40
@@ -211,7 +209,7 @@ class Ext4Draft:
             self._put(attributes * self.block + 0x10, 0)
             covered = struct.pack("<Q", attributes) + self._bytes(attributes, self.block)
             self._put(attributes * self.block + 0x10, crc32c(self._seed(), covered))
-        has_high = self._inode_size > 128 and data[0x80] >= 4
+        has_high = self.inode_size > 128 and data[0x80] >= 4
         data[0x7C:0x7E] = b"\0\0"
         if has_high:
             data[0x82:0x84] = b"\0\0"
@@ -265,21 +263,6 @@ class Ext4Draft:
 
     def _bytes(self, block: int, size: int) -> bytes:
         return self.image[block * self.block : block * self.block + size]
-
-
-def crc32c(seed: int, data: bytes) -> int:
-    """As ext4 has it: the seed goes in and the sum comes out without being inverted."""
-    extended: int = google_crc32c.extend(seed ^ _ALL_ONES, data)
-    return extended ^ _ALL_ONES
-
-
-def crc16(seed: int, data: bytes) -> int:
-    """Polynomial 0x8005, the lowest bit first."""
-    for byte in data:
-        seed ^= byte
-        for _ in range(8):
-            seed = seed >> 1 ^ (0xA001 if seed & 1 else 0)
-    return seed
 
 
 def _has_copy(group: int) -> bool:

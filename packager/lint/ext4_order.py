@@ -1,4 +1,4 @@
-"""ext4: the same files in another order, priced by a model.
+"""ext4: the same files in another order, priced by making both images again, or else by a model.
 
 The model is the base's image with the new files in it: files of as many blocks keep the base's places, all
 others go where the base is free. It is what the update were if nothing had moved; a real build would also
@@ -13,7 +13,7 @@ from packager.filesystems import Kind
 from packager.lint.cost import Base, Draft, draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
-from packager.lint.order import moved
+from packager.lint.order import kept, moved
 from packager.lint.pair import Found, Pair, Price
 from packager.lint.side import Side
 
@@ -23,12 +23,16 @@ def order(pair: Pair) -> Iterator[Found]:
     if pair.old is None:
         return
     if files := moved(pair.new, pair.old):
-        mend = "tar --sort=name ... and mke2fs -d TAR; of a folder the host decides the order"
+        mend = "tar --sort=name ... and mke2fs -d TAR"
         finding = Finding("ext4-file-order", f"{files} stand in another order", mend)
-        yield Found(finding, price=price(pair))
+        remake, wanted = pair.remake, kept(pair.new, pair.old)
+        if remake:
+            yield Found(finding, price=lambda base, mended: remake.now - remake.update(order=wanted))
+        else:
+            yield Found(finding, price=of_model(pair))
 
 
-def price(pair: Pair) -> Price:
+def of_model(pair: Pair) -> Price:
     """What the update is larger than one in which all files keep their places."""
 
     def cost(base: Base, mended: int) -> int | None:

@@ -111,8 +111,8 @@ def _paths_of_other_times(pair: Pair) -> Iterator[str]:
 
 
 def _is_of_source(name: str, seconds: int, made: int, limit: int) -> bool:
-    """Whether a time came with the file, from before either image was made: clamping would leave it."""
-    return name == "mtime" and seconds < made and seconds <= limit
+    """Whether the base's clamp would leave a time as it is; one that this image's own made is not known."""
+    return name == "mtime" and seconds <= limit and (seconds < made or made == limit)
 
 
 def _undo(pair: Pair, inodes: bool) -> Undo:

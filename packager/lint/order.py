@@ -19,6 +19,21 @@ def moved(new: Side, old: Side) -> str | None:
     return f"{count} of {len(both)} files that both have" if count > _FEW * len(both) else None
 
 
+def kept(new: Side, old: Side) -> tuple[str, ...]:
+    """The new files in the base's order; what the base lacks stands behind what precedes it by name."""
+    behind: dict[str, list[str]] = {"": []}
+    last = ""
+    known = set(old.order)
+    for path in sorted(new.order):
+        if path in known:
+            last = path
+            behind[last] = []
+        else:
+            behind[last].append(path)
+    rows = ((path, *behind[path]) for path in old.order if path in behind)
+    return (*behind[""], *(path for row in rows for path in row))
+
+
 def _longest_ascent(numbers: Sequence[int]) -> int:
     """How many of them can stay where the others move."""
     ends: list[int] = []

@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,29 +20,45 @@ from ota.errors import ConfigError
 from packager.lint.cost import Base, draft
 from packager.lint.side import Head, Side
 
-LIMIT: Final = 64 << 20  # bytes of an image; to compress more than that again takes minutes
+LIMIT: Final = 64 << 20  # bytes of an image, unless told: to compress more than that again takes minutes
 
 Options: TypeAlias = tuple[str, ...]
 """Of the program that makes such an image."""
 
-Command: TypeAlias = Callable[[Path, Path, Options, Path], Sequence[str | Path]]
-"""How an image is made: of a folder, the image, options, a file with a path and a priority a line."""
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A program that makes images of a kind of file system.
+
+    Attributes:
+        program: its name.
+        options: what it was told when an image was made, as far as that shows.
+        command: what makes an image again, from the folder, the image, options, and a file with a path and a
+            priority a line.
+        is_able: whether a program that is here is new enough.
+    """
+
+    program: str
+    options: Callable[[Side], Options]
+    command: Callable[[Path, Path, Options, Path], Sequence[str | Path]]
+    is_able: Callable[[], bool] = lambda: True
+
+    def can_make(self, side: Side, limit: int) -> bool:
+        """Whether the program is here, and the image not larger than `limit` bytes."""
+        return len(side.bytes) <= limit and shutil.which(self.program) is not None and self.is_able()
 
 
 class Remake:
     """Makes the two sides of a comparison again.
 
     Args:
-        options: what each was made with.
         folder: an empty one for all that is made.
     """
 
-    def __init__(
-        self, sides: tuple[Side, Side], options: tuple[Options, Options], command: Command, folder: Path
-    ) -> None:
-        self.new, self.old = sides
-        self.options = options
-        self._command = command
+    def __init__(self, new: Side, old: Side, maker: Maker, folder: Path) -> None:
+        self.new, self.old = new, old
+        self.options = (maker.options(new), maker.options(old))
+        self._command = maker.command
         self._folder = folder
         self._made = 0  # folders and images
         self._bases: dict[Options, Base] = {}
@@ -50,6 +67,17 @@ class Remake:
     def now(self) -> int:
         """What the update takes where both are made again as they were."""
         return self.update()
+
+    def check(self) -> None:
+        """Make images of nothing.
+
+        Raises:
+            ConfigError: "tool-missing": the program cannot make one of the two.
+        """
+        empty = self._next("tree")
+        empty.mkdir()
+        for options in dict.fromkeys(self.options):
+            self._make(empty, options, ()).unlink()
 
     def update(
         self,
@@ -92,7 +120,8 @@ class Remake:
         lines = [f"{_escaped(path)} {32767 - 65535 * at // len(order)}\n" for at, path in enumerate(order)]
         priorities.write_text("".join(lines), errors="surrogateescape")
         command = [str(word) for word in self._command(tree, image, options, priorities)]
-        environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+        environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1"}
+        environment.pop("SOURCE_DATE_EPOCH", None)
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             words = (done.stderr or done.stdout).strip().splitlines()
@@ -125,11 +154,6 @@ class Remake:
             if file.is_file or file.is_folder or file.target is not None:
                 os.utime(place, (file.mtime, file.mtime), follow_symlinks=False)
         return tree
-
-
-def is_possible(program: str, *sides: Side) -> bool:
-    """Whether the program is here, and the images are small enough."""
-    return shutil.which(program) is not None and all(len(side.bytes) <= LIMIT for side in sides)
 
 
 def _escaped(path: str) -> str:

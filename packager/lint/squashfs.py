@@ -17,9 +17,9 @@ from typing import Final
 
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
-from packager.lint.order import moved
+from packager.lint.order import kept, moved
 from packager.lint.pair import Check, Found, Pair
-from packager.lint.remake import Options
+from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
 
 PROGRAM: Final = "mksquashfs"
@@ -74,11 +74,14 @@ def order(pair: Pair) -> Iterator[Found]:
         f"{files} stand in another order",
         f"{PROGRAM} ... without -sort, or with the same file",
     )
-    remake, wanted = pair.remake, pair.old.order
+    remake, wanted = pair.remake, kept(pair.new, pair.old)
     yield Found(
         finding, price=(lambda base, mended: remake.now - remake.update(order=wanted)) if remake else None
     )
 
+
+MAKER: Final = Maker(PROGRAM, options, command)
+"""Makes a squashfs again."""
 
 CHECKS: Final[tuple[Check, ...]] = (settings, granularity, order)
 """All of squashfs."""

@@ -43,7 +43,11 @@ def render(report: Mapping[str, Any]) -> str:
     text = page.render(
         report=report,
         plots=costs.plots(report["estimate"]["rows"]) if "estimate" in report else (),
-        trees={image: _tree(diff) for image, diff in report.get("diff", {}).items() if "tree" in diff},
+        trees={
+            image: treemap.prune(diff["tree"])
+            for image, diff in report.get("diff", {}).items()
+            if "tree" in diff
+        },
         style=(_PAGE / "report.css").read_text(),
         script=script,
         script_sha256=digest,
@@ -89,10 +93,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {"size": size, "count": "{:,}".format, "date": _date, "share": _share}
     return environment
-
-
-def _tree(diff: Mapping[str, Any]) -> Mapping[str, object]:
-    return treemap.prune(diff["tree"], {owner["path"]: owner["change"] for owner in diff["owners"]})
 
 
 def size(count: int) -> str:

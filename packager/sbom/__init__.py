@@ -17,10 +17,10 @@ from packager.sbom import documents
 from packager.sbom.changes import Change, Difference, difference
 from packager.sbom.databases import Files, installed
 from packager.sbom.package import Inventory, Package
-from packager.sbom.spdx import MEMBER, Image, render
+from packager.sbom.spdx import Image, render
 
 __all__ = [
-    "MEMBER", "Change", "Difference", "Files", "Image", "Inventory", "Package", "difference", "installed",
+    "Change", "Difference", "Files", "Image", "Inventory", "Package", "difference", "installed",
     "of", "read", "render", "to_json",
 ]  # fmt: skip
 
@@ -28,10 +28,10 @@ __all__ = [
 def of(image: Path, document: Path | None = None) -> Inventory:
     """The packages in an image: what its document lists, or else what its package manager noted down.
 
-    Where neither is there, or the file system is not known here, the inventory says so.
+    Where neither is there, or the file system cannot be read, the inventory says so.
 
     Raises:
-        ConfigError: "file-missing", "sbom-format", "image-unreadable".
+        ConfigError: "file-missing", "sbom-format".
     """
     if document:
         return read(document)
@@ -41,7 +41,7 @@ def of(image: Path, document: Path | None = None) -> Inventory:
                 {file.path: partial(_content, system, file) for file in system.files if file.is_file}
             )
     except ConfigError as error:
-        if error.code != "filesystem-unknown":
+        if error.code not in ("filesystem-unknown", "image-unreadable"):
             raise
         return Inventory((), (), (error.what,))
 
@@ -61,8 +61,12 @@ def to_json(inventory: Inventory, since: Mapping[str, Difference]) -> dict[str, 
     }
 
 
-def read(document: Path) -> Inventory:
+def read(document: Path, image: str | None = None) -> Inventory:
     """The packages that an SPDX or CycloneDX document lists.
+
+    Args:
+        document: the file.
+        image: of a document of several images, the name of the one that counts.
 
     Raises:
         ConfigError: "file-missing", "sbom-format".
@@ -79,7 +83,7 @@ def read(document: Path) -> Inventory:
             expected=f"<= {documents.MAX_SIZE} bytes",
             found=size,
         )
-    return documents.parse(text, str(document))
+    return documents.parse(text, str(document), image)
 
 
 def _content(system: FileSystem, file: File) -> bytes:

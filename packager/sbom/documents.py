@@ -22,8 +22,13 @@ MAX_SIZE: Final = 256 << 20  # bytes; that of a Yocto image with all its build s
 _NOT_INSTALLED: Final = ("source", "archive", "container", "file", "data")
 
 
-def parse(text: bytes, where: str) -> Inventory:
+def parse(text: bytes, where: str, image: str | None = None) -> Inventory:
     """The packages that a document lists.
+
+    Args:
+        text: the document.
+        where: its name, for messages.
+        image: where the document describes several images, as ours do, the name of the one that counts.
 
     Raises:
         ConfigError: "sbom-format".
@@ -34,14 +39,14 @@ def parse(text: bytes, where: str) -> Inventory:
         raise ConfigError("sbom-format", f"{where} is not JSON: {error}") from error
     for fits, read in _FORMS:
         if isinstance(document, dict) and fits(document):
-            packages = {package for package in read(document) if package.name}
+            packages = {package for package in read(document, image) if package.name}
             return Inventory(tuple(sorted(packages)), (where,))
     raise ConfigError(
         "sbom-format", f"{where} is of no known form", expected="SPDX 2.x or 3, or CycloneDX, in JSON"
     )
 
 
-def _spdx2(document: Json) -> Iterator[Package]:
+def _spdx2(document: Json, image: str | None) -> Iterator[Package]:
     relations = [
         (
             _text(relation, "spdxElementId"),
@@ -53,7 +58,14 @@ def _spdx2(document: Json) -> Iterator[Package]:
     described = {other for _, kind, other in relations if kind == "DESCRIBES"}
     described.update(_texts(document, "documentDescribes"))
     containing = {element for element, kind, _ in relations if kind in ("CONTAINS", "DEPENDS_ON")}
-    for package in _objects(document, "packages"):
+    packages = _objects(document, "packages")
+    others = {_text(package, "SPDXID") for package in packages if _text(package, "name") != image}
+    elsewhere = {
+        other for element, kind, other in relations if kind == "CONTAINS" and element in others & described
+    }
+    for package in packages:
+        if image is not None and _text(package, "SPDXID") in elsewhere:
+            continue
         # What is described and contains the others is the image itself.
         if _text(package, "SPDXID") in described & containing:
             continue
@@ -67,7 +79,7 @@ def _spdx2(document: Json) -> Iterator[Package]:
         yield _package(_text(package, "name"), _text(package, "versionInfo"), urls[0] if urls else "")
 
 
-def _spdx3(document: Json) -> Iterator[Package]:
+def _spdx3(document: Json, image: str | None) -> Iterator[Package]:
     packages = [item for item in _objects(document, "@graph") if _text(item, "type") == "software_Package"]
     # Where it is said what is installed, as Yocto does, only that is: the others took part in the build.
     purposes = {_text(package, "software_primaryPurpose") for package in packages}
@@ -78,15 +90,15 @@ def _spdx3(document: Json) -> Iterator[Package]:
             yield _package(_text(package, "name"), version, url)
 
 
-def _cyclonedx(document: Json) -> Iterator[Package]:
+def _cyclonedx(document: Json, image: str | None) -> Iterator[Package]:
     for component in _objects(document, "components"):
         if _text(component, "type") not in _NOT_INSTALLED:
             name = "/".join(filter(None, (_text(component, "group"), _text(component, "name"))))
             yield _package(name, _text(component, "version"), _text(component, "purl"))
-        yield from _cyclonedx(component)
+        yield from _cyclonedx(component, image)
 
 
-_FORMS: Final[tuple[tuple[Callable[[Json], bool], Callable[[Json], Iterable[Package]]], ...]] = (
+_FORMS: Final[tuple[tuple[Callable[[Json], bool], Callable[[Json, str | None], Iterable[Package]]], ...]] = (
     (lambda document: _text(document, "spdxVersion").startswith("SPDX-2."), _spdx2),
     (lambda document: "spdx.org/rdf/3." in str(document.get("@context")), _spdx3),
     (lambda document: _text(document, "bomFormat") == "CycloneDX", _cyclonedx),

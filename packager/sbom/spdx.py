@@ -20,9 +20,6 @@ from packager.sbom.package import Package
 
 Json = dict[str, object]
 
-MEMBER: Final = "sbom.spdx.json"
-"""What the document is called, in the package and beside it."""
-
 _TOOL: Final = "Tool: otakit"
 _UNSAID: Final = {"downloadLocation": "NOASSERTION", "filesAnalyzed": False}
 

@@ -60,7 +60,7 @@ def chunks(base: Base) -> list[tuple[int, bytes]]:
 def test_a_base_is_the_same_wherever_it_is_taken_from(
     project: Project, built: Path, tool: FindTool, tmp_path: Path
 ) -> None:
-    v1, zck = project.folder / "v1.img", built / "publish/rootfs-1.0.0.zck"
+    v1, zck = project.folder / "v1.img", (built / "publish/rootfs-1.0.0.zck").resolve()
     theirs = tmp_path / "theirs.zck"
     subprocess.run([tool("zck"), "-u", "--chunk-hash-type", "sha256", "-o", theirs, v1], check=True)
     catalogue.add(store.open(str(tmp_path / "catalogue")), *catalogue.load(built / "record"))

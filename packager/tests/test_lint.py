@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import py_compile
 import random
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 import pytest
 
+from ota.errors import ConfigError
 from ota.formats import zchunk
-from packager import filesystems, zck
+from packager import cli, filesystems, zck
 from packager.lint import Finding, lint
 from packager.tests import rootfs
 from packager.tests.rootfs import EPOCH, Tree
@@ -20,8 +23,7 @@ from packager.tests.rootfs import EPOCH, Tree
 OTHER = "11111111-2222-4333-8444-555555555555"
 LATER = EPOCH + 86400 * 30
 
-Make = Callable[[Tree, str], Path]
-"""Makes an image of a tree, with that name."""
+Options = tuple[str, ...]
 
 
 def fetched(image: Path, base: Path) -> int:
@@ -90,16 +92,19 @@ def test_another_uuid(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     assert rootfs.UUID in check_cost(caused, ext4["new"], ext4["old"], "ext4-uuid").mend
 
 
+@pytest.mark.build
 def test_another_hash_seed(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", seed=OTHER)
     assert rootfs.SEED in check_cost(caused, ext4["new"], ext4["old"], "ext4-hash-seed").mend
 
 
+@pytest.mark.build
 def test_other_times(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", epoch=LATER)
     check_cost(caused, ext4["new"], ext4["old"], "ext4-times")
 
 
+@pytest.mark.build
 @pytest.mark.tool("mke2fs-1.47.0")
 def test_an_mke2fs_that_does_not_clamp_times(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
     old, new = (rootfs.write_folder(tree, tmp_path / str(at)) for at, tree in enumerate(trees))
@@ -118,12 +123,89 @@ def test_another_order_of_files(ext4: Mapping[str, Path], trees: tuple[Tree, Tre
     check_cost(rootfs.ext4(tar, tmp_path / "caused.ext4"), ext4["new"], ext4["old"], "ext4-file-order")
 
 
+@pytest.mark.build
+def test_order_and_journal_where_files_grow_come_and_go(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    after = dict(trees[1])
+    for path in sorted(after)[5::30]:
+        after[path] += random.Random(path).randbytes(9000)
+        after[path + "x"] = random.Random(path).randbytes(20_000)
+    del after[sorted(after)[60]]
+    base = rootfs.ext4(rootfs.write_tar(trees[0], tmp_path / "old.tar"), tmp_path / "old.ext4")
+    tar = rootfs.write_tar(after, tmp_path / "new.tar")
+    clean = rootfs.ext4(tar, tmp_path / "new.ext4")
+    names = random.Random(2).sample(sorted(after), len(after))
+    shuffled = rootfs.write_tar(after, tmp_path / "shuffled.tar", names)
+    check_cost(rootfs.ext4(shuffled, tmp_path / "shuffled.ext4"), clean, base, "ext4-file-order")
+    journalled = rootfs.ext4(tar, tmp_path / "journal.ext4", features="has_journal")
+    check_cost(journalled, clean, base, "ext4-journal")
+
+
+@pytest.mark.build
+def test_without_making_images_again_a_model_or_nothing_tells_the_cost(
+    ext4: Mapping[str, Path], trees: tuple[Tree, Tree], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    names = random.Random(1).sample(sorted(trees[1]), len(trees[1]))
+    tar = rootfs.write_tar(trees[1], tmp_path / "caused.tar", names)
+    caused = rootfs.ext4(tar, tmp_path / "caused.ext4")
+    finding = only(lint(caused, ext4["old"], remake_limit=0).findings, "ext4-file-order")
+    measured = fetched(caused, ext4["old"]) - fetched(ext4["new"], ext4["old"])
+    assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
+    base, image = squashfs_pair(folders, tmp_path, "-b", "1M")
+    assert only(lint(image, base, remake_limit=0).findings, "squashfs-block-size").cost_bytes is None
+
+
+def test_a_program_that_cannot_make_such_images_leaves_costs_open(
+    ext4: Mapping[str, Path],
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base, image = squashfs_pair(folders, tmp_path, "-b", "1M")
+    program = tmp_path / "bin" / "mksquashfs"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no such compressor >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert only(lint(image, base).findings, "squashfs-block-size").cost_bytes is None
+    assert "no such compressor" in caplog.text
+
+
 def test_a_journal(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     caused = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", features="has_journal")
     check_cost(caused, ext4["new"], ext4["old"], "ext4-journal")
     assert only(lint(caused).findings, "ext4-journal").cost_bytes is None
 
 
+@pytest.mark.build
+@pytest.mark.tool("e2fsck")
+def test_folders_that_another_hash_seed_sorts(tmp_path: Path) -> None:
+    """What Yocto does to all images: e2fsck -D."""
+    names = [f"share/a-rather-long-name-of-a-file-{at:05}" for at in range(600)]
+    tar = rootfs.write_tar(dict.fromkeys(names, b"content"), tmp_path / "tar")
+    images = []
+    for name, seed in (("old", rootfs.SEED), ("clean", rootfs.SEED), ("caused", OTHER)):
+        images.append(rootfs.ext4(tar, tmp_path / f"{name}.ext4", seed=seed))
+        subprocess.run(
+            ["e2fsck", "-fyD", images[-1]], env={**os.environ, "E2FSCK_TIME": str(EPOCH)}, capture_output=True
+        )
+    base, clean, caused = images
+    finding = check_cost(caused, clean, base, "ext4-hash-seed")
+    assert finding.paths == ("/share",)
+
+
+@pytest.mark.build
+@pytest.mark.tool("mksquashfs")
+def test_gzip_files_with_times_in_squashfs(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
+    def made(tree: Tree, name: str, mtime: int) -> Path:
+        packed = {path + ".gz": rootfs.gzipped(data, mtime) for path, data in tree.items()}
+        return rootfs.squashfs(rootfs.write_folder(packed, tmp_path / name), tmp_path / f"{name}.squashfs")
+
+    base, clean = made(trees[0], "old", 0), made(trees[1], "new", 0)
+    check_cost(made(trees[1], "caused", LATER), clean, base, "gzip-time")
+
+
+@pytest.mark.build
 def test_a_journal_that_was_written(ext4: Mapping[str, Path], tmp_path: Path) -> None:
     base = rootfs.ext4(ext4["old.tar"], tmp_path / "old.ext4", features="has_journal")
     clean = rootfs.ext4(ext4["new.tar"], tmp_path / "new.ext4", features="has_journal")
@@ -151,6 +233,7 @@ def test_gzip_files_with_times(trees: tuple[Tree, Tree], tmp_path: Path) -> None
     check_cost(made(trees[1], "named", LATER, "/tmp/build.9231/changelog"), clean, base, "gzip-time")
 
 
+@pytest.mark.build
 def test_byte_code_that_is_valid_by_time(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
     def made(tree: Tree, name: str, mode: PycInvalidationMode, mtime: int) -> Path:
         folder = tmp_path / name
@@ -171,9 +254,6 @@ def test_byte_code_that_is_valid_by_time(trees: tuple[Tree, Tree], tmp_path: Pat
     assert finding.cost_bytes == pytest.approx(measured, rel=0.1) and len(finding.paths) == len(trees[1])
     hashed = [made(tree, f"hash{at}", by_hash, EPOCH + at) for at, tree in enumerate(trees)]
     assert lint(hashed[1], hashed[0]).findings == ()
-
-
-Options = tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +280,7 @@ def check_pairs(caused: tuple[Path, Path], clean: tuple[Path, Path], code: str) 
     return finding
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 def test_large_blocks_of_squashfs(folders: tuple[Path, Path], tmp_path: Path) -> None:
     caused = squashfs_pair(folders, tmp_path / "caused", "-b", "1M")
@@ -207,6 +288,7 @@ def test_large_blocks_of_squashfs(folders: tuple[Path, Path], tmp_path: Path) ->
     assert only(lint(caused[1]).findings, "squashfs-block-size").cost_bytes is None
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 @pytest.mark.parametrize(
     "options", [("-comp", "zstd"), ("-comp", "xz"), ("-Xcompression-level", "4"), ("-b", "64K")]
@@ -219,6 +301,7 @@ def test_squashfs_with_other_options_than_the_base(
     check_cost(caused, clean, base, "squashfs-options")
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 def test_compression_of_squashfs_where_changes_are_small(tmp_path: Path) -> None:
     before = rootfs.tree(20, largest=2_000_000)
@@ -228,6 +311,7 @@ def test_compression_of_squashfs_where_changes_are_small(tmp_path: Path) -> None
     check_pairs(caused, squashfs_pair(folders, tmp_path / "clean", "-noD", "-noF"), "squashfs-compression")
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 def test_fragments_of_squashfs_that_move(trees: tuple[Tree, Tree], tmp_path: Path) -> None:
     """A small file grows, and the ends of others move from fragment to fragment."""
@@ -239,6 +323,7 @@ def test_fragments_of_squashfs_that_move(trees: tuple[Tree, Tree], tmp_path: Pat
     check_pairs(caused, squashfs_pair(folders, tmp_path / "clean", "-no-fragments"), "squashfs-fragments")
 
 
+@pytest.mark.build
 @pytest.mark.tool("mksquashfs")
 def test_another_order_of_files_in_squashfs(
     folders: tuple[Path, Path], trees: tuple[Tree, Tree], tmp_path: Path
@@ -251,15 +336,76 @@ def test_another_order_of_files_in_squashfs(
 
 
 @pytest.mark.tool("mkfs.erofs")
-@pytest.mark.parametrize("options", [(), ("-zlz4hc,9", "-C65536")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-zlz4hc,9", "-C65536"), marks=pytest.mark.build)])
 def test_another_uuid_of_erofs(folders: tuple[Path, Path], tmp_path: Path, options: Options) -> None:
     base, clean = (rootfs.erofs(folder, tmp_path / f"{folder.name}.erofs", *options) for folder in folders)
     caused = rootfs.erofs(folders[1], tmp_path / "caused.erofs", *options, uuid=OTHER)
     check_cost(caused, clean, base, "erofs-uuid")
 
 
+@pytest.mark.build
 @pytest.mark.tool("mkfs.erofs")
 def test_other_times_of_erofs(folders: tuple[Path, Path], tmp_path: Path) -> None:
     base, clean = (rootfs.erofs(folder, tmp_path / f"{folder.name}.erofs") for folder in folders)
     caused = rootfs.erofs(folders[1], tmp_path / "caused.erofs", f"-T{LATER}")
     check_cost(caused, clean, base, "erofs-times")
+
+
+def test_a_base_of_another_kind(ext4: Mapping[str, Path], folders: tuple[Path, Path], tmp_path: Path) -> None:
+    image = rootfs.squashfs(folders[1], tmp_path / "new.squashfs")
+    assert only(lint(image, ext4["old"]).findings, "filesystem-kind").cost_bytes is None
+
+
+def test_the_command_prints_findings_for_people_and_programs(
+    ext4: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", uuid=OTHER)
+    command = ["lint", str(image), "--against", str(ext4["old"])]
+    assert cli.main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["image"], answer["against"], answer["filesystem"]) == ("caused.ext4", "old.ext4", "ext4")
+    (finding,) = answer["findings"]
+    assert list(finding) == ["code", "what", "cost_bytes", "paths", "mend"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    assert f"ext4-uuid [{finding['cost_bytes']:,} bytes]" in printed and finding["mend"] in printed
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(bytes(100_000), "filesystem-unknown"), (None, "file-missing")],
+)
+def test_what_cannot_be_looked_into_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, code: str
+) -> None:
+    if content is not None:
+        (tmp_path / "image").write_bytes(content)
+    assert cli.main(["lint", str(tmp_path / "image"), "--json"]) == 6
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+def test_a_damaged_image_is_said(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.ext4"
+    damaged.write_bytes(ext4["new"].read_bytes()[: 1 << 20])
+    for images in ((damaged,), (damaged, ext4["old"]), (ext4["new"], damaged)):
+        with pytest.raises(ConfigError) as refused:
+            lint(*images)
+        assert refused.value.code == "image-unreadable"
+
+
+def test_an_image_is_never_written(ext4: Mapping[str, Path], tmp_path: Path) -> None:
+    image = rootfs.ext4(ext4["new.tar"], tmp_path / "caused.ext4", uuid=OTHER, seed=OTHER, epoch=LATER)
+    before = image.read_bytes()
+    image.chmod(0o444)
+    answer = lint(image, ext4["old"])
+    assert {finding.code for finding in answer.findings} == {"ext4-uuid", "ext4-hash-seed", "ext4-times"}
+    assert bool(image.read_bytes() == before)
+
+
+def test_each_cost_is_what_its_cause_adds_where_all_others_are_mended(
+    ext4: Mapping[str, Path], tmp_path: Path
+) -> None:
+    both = rootfs.ext4(ext4["new.tar"], tmp_path / "both.ext4", uuid=OTHER, seed=OTHER)
+    one = rootfs.ext4(ext4["new.tar"], tmp_path / "one.ext4", seed=OTHER)
+    costs = {finding.code: finding.cost_bytes for finding in lint(both, ext4["old"]).findings}
+    assert costs["ext4-hash-seed"] == only(lint(one, ext4["old"]).findings, "ext4-hash-seed").cost_bytes

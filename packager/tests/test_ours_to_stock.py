@@ -28,6 +28,8 @@ IMAGES = {
     "rdiff_image, zlib": 'type = "rdiff_image"\nbase = "v1.ext4"\ncompressed = "zlib"',
     "rdiff_image, zstd": 'type = "rdiff_image"\nbase = "v1.ext4"\ncompressed = "zstd"\nlevel = 3',
     "delta": 'type = "delta"\nurl = "{server}"',
+    "delta, all methods": 'type = "delta"\nurl = "{server}"\nmethods = ["zchunk", "rdiff", "full"]\n'
+    '[[base]]\nversion = "1.0"\nimages = {{ delta-all-methods = "v1.ext4" }}',
 }
 
 

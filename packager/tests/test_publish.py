@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from packager import catalogue, store
+from packager import catalogue, cli, store
 from packager.store import multipart, s3
 from packager.store.folder import Folder
 from packager.store.sums import Held
@@ -162,6 +163,26 @@ def test_nothing_half_written_stays_in_a_folder(project: Project, monkeypatch: p
     monkeypatch.setattr(os, "fsync", full)
     assert project.otapack("publish", out, www).code == "output-unwritable"
     assert list(www.iterdir()) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_a_bar_with_its_rate_unless_quiet_is_asked(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, www = outputs.write(project.folder / "out"), str(project.folder / "www")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = []
+    for more in ([], ["--quiet", "--overwrite"]):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert cli.main(["publish", str(out), www, *more]) == 0
+        shown.append(terminal.getvalue())
+    assert "6.0/6.0 kB" in shown[0] and "INFO" not in shown[0]
+    assert shown[1] == ""
 
 
 # What goes wrong

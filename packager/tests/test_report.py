@@ -177,18 +177,18 @@ def tree(*children: Any, name: str = "") -> Any:
 
 def test_a_pruned_tree_has_the_same_bytes_and_says_how_many_are_put_together() -> None:
     files = [{"name": f"f{number}", "bytes": 10} for number in range(200)]
-    pruned: Any = treemap.prune(tree({"name": "big", "bytes": 10_000_000}, tree(*files, name="d")), {})
+    pruned: Any = treemap.prune(tree({"name": "big", "bytes": 10_000_000}, tree(*files, name="d")))
     assert [child["name"] for child in pruned["children"]] == ["big", "1 smaller"]
     assert sum(child["bytes"] for child in pruned["children"]) == pruned["bytes"] == 10_002_000
-    many: Any = treemap.prune(tree(*files), {})
+    many: Any = treemap.prune(tree(*files))
     assert (len(many["children"]), many["children"][-1]["name"]) == (61, "140 smaller")
     assert sum(child["bytes"] for child in many["children"]) == 2000
 
 
 def test_leaves_say_what_became_of_them_even_below_folders_that_are_one() -> None:
-    leaf = {"name": "c", "bytes": 5}
-    whole = tree(tree(tree(leaf, name="b"), name="a"), {"name": "journal", "bytes": 1})
-    assert treemap.prune(whole, {"/a/b/c": "added", "journal": "metadata"})["children"] == [
+    leaf = {"name": "c", "bytes": 5, "change": "added"}
+    whole = tree(tree(tree(leaf, name="b"), name="a"), {"name": "journal", "bytes": 1, "change": "metadata"})
+    assert treemap.prune(whole)["children"] == [
         {"name": "a/b", "bytes": 5, "children": [{"name": "c", "bytes": 5, "change": "added"}]},
         {"name": "journal", "bytes": 1, "change": "metadata"},
     ]

@@ -28,7 +28,6 @@ IMAGE_CMD:otakit = "\
 "
 
 do_image_otakit[depends] += "otakit-native:do_populate_sysroot"
-do_image_otakit[cleandirs] += "${OTAKIT_WORKDIR}"
 do_image_otakit[prefuncs] += "otakit_write_release"
 do_image_otakit[vardeps] += "${@' '.join(otakit.release.VARIABLES)}"
 do_image_otakit[file-checksums] += "${@otakit.release.checksums(d.getVar)}"
@@ -39,6 +38,8 @@ python otakit_write_release () {
     text = otakit.release.render(d.getVar, d.expand(Path(more).read_text()) if more else "")
     Path(d.getVar("OTAKIT_WORKDIR"), "release.toml").write_text(text)
 }
+# Not of the task, whose folders are cleaned when its prefuncs have run.
+otakit_write_release[cleandirs] = "${OTAKIT_WORKDIR}"
 otakit_write_release[doc] = "Writes the release file that otapack builds from"
 otakit_write_release[vardepsexclude] += "OTAKIT_WORKDIR"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -88,11 +89,13 @@ def test_the_task_runs_again_when_a_named_file_changes(world: World, tmp_path: P
     assert release.checksums(given.getVar).split() == [f"{file}:True" for file in files]
 
 
-def test_bases_and_methods_are_written_as_otapack_reads_them(world: World, tmp_path: Path) -> None:
-    given = variables(tmp_path, world, OTAKIT_BASES="/srv/releases", OTAKIT_METHODS="zchunk rdiff")
-    text = release.render(given.getVar)
-    assert '[bases]\ncatalogue = "/srv/releases"\n' in text
-    assert 'methods = ["zchunk", "rdiff"]\n' in text
+@pytest.mark.tool("mke2fs")
+def test_the_releases_of_a_catalogue_become_bases(world: World, tmp_path: Path) -> None:
+    first = run_task(variables(tmp_path / "1", world, OTAKIT_VERSION="1"), world.v1)
+    given = {"OTAKIT_VERSION": "2", "OTAKIT_BASES": str(first / "record"), "OTAKIT_METHODS": "zchunk full"}
+    second = run_task(variables(tmp_path / "2", world, **given), world.v2)
+    rows = json.loads((second / "report.json").read_text())["estimate"]["rows"]
+    assert {(row["base"], row["method"]) for row in rows} >= {("1", "zchunk"), (None, "full")}
 
 
 def make_ext4(folder: Path, name: str, options: str) -> bytes:

@@ -82,11 +82,10 @@ def test_devices_get_what_the_project_depends_on() -> None:
 
 def test_the_build_host_gets_what_otapack_depends_on() -> None:
     """But for what only `otapack publish` needs, which is not for a task of a build."""
-    named = {re.split(r"[><=]", text)[0] for text in PROJECT["project"]["optional-dependencies"]["build"]} - {
-        "rich"
-    }
-    given = recipe().getVar("RDEPENDS:otakit-packager") or ""
-    assert {f"python3-{name}" for name in named} <= set(given.split())
+    named = {re.split(r"[><=]", text)[0] for text in PROJECT["project"]["optional-dependencies"]["build"]}
+    wanted = {f"python3-{name}" for name in named - {"rich"}}
+    assert wanted <= set(recipe()["RDEPENDS:otakit-packager"].split())
+    assert wanted <= set(recipe()["RDEPENDS:otakit:append:class-native"].split())
 
 
 def test_devices_get_the_parts_of_python_that_are_imported() -> None:

@@ -52,7 +52,7 @@ board = "demo"
 revision = "1.0"
 state_dir = "state"
 running.slot = "a"
-boot.path = "fw_env.config"
+boot = { environment = "uboot", path = "fw_env.config" }
 trust.certificates = ["signer.pem"]
 network.retries = 1
 """

@@ -75,14 +75,16 @@ RDEPENDS:${PN} += "\
     python3-tomllib \
     python3-zstandard \
 "
-RDEPENDS:${PN}-packager += "\
-    ${PN} \
+
+# Of the extra `build`: what a task runs; rich shows the progress of `otapack publish`. A native recipe has one package.
+OTAPACK_RDEPENDS = "\
     python3-google-crc32c \
     python3-jinja2 \
     python3-jsonschema \
     python3-packageurl-python \
 "
-RDEPENDS:${PN}-packager:append:class-target = " python3-modules"
+RDEPENDS:${PN}-packager += "${OTAPACK_RDEPENDS} ${PN} python3-modules"
+RDEPENDS:${PN}:append:class-native = " ${OTAPACK_RDEPENDS}"
 
 # fw_printenv and fw_setenv, where the boot loader is U-Boot; blkid, where packages come on a stick.
 RRECOMMENDS:${PN} += "libubootenv-bin util-linux-blkid"
