@@ -25,7 +25,6 @@ from typing import Final
 import figures
 import lab
 from figures import Figure
-from lab import megabytes
 
 from packager.lint import lint
 from packager.lint.cost import Base, draft
@@ -68,7 +67,8 @@ def main() -> None:
             lab.say(f"{case.code} ...")
             row = measure(case)
             found.append(Figure(case.code, "cost_error", round(abs(row[3] / row[2] - 1), 3), MAX_ERROR))
-            rows.append([case.code, *map(megabytes, row)])
+            rows.append([case.code, *(f"{size / 1e6:,.3f} MB" for size in row)])
+            lab.say("  ".join(rows[-1]))
     shutil.rmtree(FOLDER)
     if options.json:
         figures.print_json("lint", found)
