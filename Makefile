@@ -8,7 +8,7 @@ DO ?= console
 
 NATIVE := $(filter-out ota/native/_%,$(wildcard ota/native/*.py ota/native/*.c ota/native/*.h))
 RUN := PATH="$(CURDIR)/build/venv/bin:$(CURDIR)/build/tools/bin:$$PATH"
-SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh)
+SCRIPTS := .ci/run $(wildcard bench/*.sh bench/*/*.sh docs/ci/*.sh)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults test-compat test-build test-boards board bench lint format setup tools clean

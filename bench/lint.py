@@ -27,7 +27,8 @@ import lab
 from figures import Figure
 
 from packager.lint import lint
-from packager.lint.cost import Base, draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 
 IMAGES: Final = lab.BUILD / "images/bench"
 FOLDER: Final = lab.BUILD / "bench-lint"
@@ -103,7 +104,7 @@ def _clean(make: Make) -> tuple[Path, int]:
 
 
 def _update(image: Path, base: Path) -> int:
-    with draft(base) as old, draft(image) as new:
+    with Draft(base) as old, Draft(image) as new:
         return Base(old).missing(new)
 
 

@@ -87,8 +87,9 @@ def make(image: Image, settings: Settings, delta: Delta, bases: Bases, workspace
         full = pool.submit(work.full) if Method.FULL in settings.methods else None
         wanted = _wanted(bases, delta) if Method.RDIFF in settings.methods else []
         at_hand = dict(zip(wanted, pool.map(work.at_hand, wanted), strict=True))
-        # Of bases with the same content, the first gives file and name.
-        first = {file.sha256: base for base, file in reversed(at_hand.items())}
+        first: dict[str, Base] = {}  # of bases with the same content, by sha256
+        for base, file in at_hand.items():
+            first.setdefault(file.sha256, base)
         deltas = {
             sha256: pool.submit(work.rdiff, base.version, at_hand[base]) for sha256, base in first.items()
         }

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from ota.errors import ConfigError
 from ota.formats.alternatives import Alternative
 from packager.limits import Limits
 from packager.price import Method, Price
@@ -43,20 +42,9 @@ class Candidate:
 
 
 def choose(candidates: Sequence[Candidate], limits: Limits) -> tuple[Candidate, ...]:
-    """The candidates of one image, one chosen for each base: base by base in the order in which they come.
-
-    Raises:
-        ConfigError: release-content: no method at all fits the devices.
-    """
+    """The candidates of one image, one chosen for each base: base by base in the order in which they come."""
     blank = [found.price for found in candidates if found.base is None and not _unfit(found, limits)]
-    if not blank:
-        raise ConfigError(
-            "release-content",
-            f"no method gives {candidates[0].image!r} to a device with that little memory",
-            expected=f"at most {limits.memory} bytes, as [device] says",
-            found=min(found.price.memory_bytes for found in candidates),
-        )
-    whole = min(blank, key=_order)
+    whole = min(blank, key=_order)  # zchunk is one of them
     looked_at = [replace(found, refused=_refusal(found, limits, whole)) for found in candidates]
     bases = dict.fromkeys(found.base for found in candidates)
     return tuple(
@@ -83,7 +71,8 @@ def _refusal(found: Candidate, limits: Limits, whole: Price) -> Reason | None:
 
 
 def _unfit(found: Candidate, limits: Limits) -> Reason | None:
-    if limits.memory is not None and found.price.memory_bytes > limits.memory:
+    # With zchunk, devices ask for no more ahead than they have memory for.
+    if found.price.method is not Method.ZCHUNK and found.price.memory_bytes > limits.memory:
         return Reason.MEMORY
     if found.price.method is Method.RDIFF and not limits.has_spare_space:
         return Reason.SPACE

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ota.settings import Table
+
+MEMORY: Final = 48 << 20  # bytes; the default of devices' configuration
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None: nothing is said."""
+    """None: there is none."""
 
-    memory: int | None = None  # bytes that one method may take
+    memory: int = MEMORY  # bytes of the whole agent on the device: its `limits.memory`
     has_spare_space: bool = True  # to keep an rdiff delta while it is fetched
     max_bytes: int | None = None  # that devices with any one base may download, the package included
 
@@ -19,7 +22,9 @@ class Limits:
 def read(device: Table, budget: Table) -> Limits:
     """`memory`, `spare-space`; `max-bytes`."""
     limits = Limits(
-        device.optional_size("memory"), device.flag("spare-space", True), budget.optional_size("max-bytes")
+        device.size("memory", f"{MEMORY >> 20}M"),
+        device.flag("spare-space", True),
+        budget.optional_size("max-bytes"),
     )
     device.done()
     budget.done()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from packager import tools
+from packager.bases import PUBLISH
 from packager.contents import Contents
 from packager.costs import Costs
 from packager.interfaces import Bases
@@ -50,9 +51,9 @@ def write(stage: Path, built: Built, outputs: Sequence[str]) -> tuple[str, ...]:
         **built.contents.to_json(),
         "earlier": {image: _earlier(bases) for image, bases in built.bases.items()},
         "estimate": built.costs.to_json(),
-        **causes.of_release(built.release, built.bases),
+        **causes.of_release(built.release, built.bases, stage / PUBLISH),
         "sbom": {listed.name: listed.to_json() for listed in built.packages},
-        "build": _build(stage, built.time, outputs),
+        "build": _build(stage, built, outputs),
     }
     (stage / REPORT).write_text(json.dumps(report, indent=2) + "\n")
     (stage / PAGE).write_text(render(json.loads((stage / REPORT).read_text())))
@@ -67,10 +68,11 @@ def _earlier(bases: Bases) -> list[dict[str, object]]:
     return found
 
 
-def _build(stage: Path, time: int, outputs: Sequence[str]) -> dict[str, object]:
+def _build(stage: Path, built: Built, outputs: Sequence[str]) -> dict[str, object]:
     """What it takes to get the same bytes again, and these bytes' digests."""
     return {
-        "source_date_epoch": time,
+        "source_date_epoch": built.time,
+        "commit": built.release.commit,
         "tools": tools.versions(),
         "outputs": {
             name: {"size": (stage / name).stat().st_size, "sha256": _sha256(stage / name)} for name in outputs

@@ -5,27 +5,33 @@ Names in file systems are bytes; where they are no UTF-8 the odd bytes are writt
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ota.errors import ConfigError
 
+_PAGE: Final = 64 << 10  # bytes that are read at once, since what follows is asked for next
+_STEP: Final = 4096
+
 
 class Image:
-    """An image file, open for reading. Offsets and sizes are bytes."""
+    """An image file, open for reading. Offsets and sizes are bytes.
+
+    It is read, not mapped: mapped pages count as memory of the process, and images are large.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._page = (0, b"")  # where, and what is there
         try:
             with path.open("rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+                self._descriptor = os.dup(file.fileno())
         except OSError as error:
             raise ConfigError("file-missing", f"{path} cannot be read: {error.strerror}") from error
 
@@ -33,8 +39,7 @@ class Image:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._map is not None:
-            self._map.close()
+        os.close(self._descriptor)
 
     def take(self, offset: int, size: int, what: str) -> bytes:
         """These bytes; `what` names them in the error.
@@ -42,9 +47,20 @@ class Image:
         Raises:
             ConfigError: "image-unreadable": they do not lie in the image.
         """
-        if self._map is None or offset < 0 or size < 0 or offset + size > self.size:
+        if offset < 0 or size < 0 or offset + size > self.size:
             raise self.damaged(f"{what} at {offset}, {size} bytes", expected=f"within {self.size}")
-        return self._map[offset : offset + size]
+        start, page = self._page
+        if size <= _PAGE and not start <= offset <= offset + size <= start + len(page):
+            start = offset - offset % _STEP
+            page = self._read(start, _PAGE + _STEP)
+            self._page = start, page
+        return page[offset - start : offset - start + size] if size <= _PAGE else self._read(offset, size)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        try:
+            return os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise ConfigError("file-missing", f"{self.path} cannot be read: {error.strerror}") from error
 
     def unpack(self, form: struct.Struct, offset: int, what: str) -> tuple[Any, ...]:
         """The values of a structure; Any: they are as `form` says."""

@@ -13,7 +13,8 @@ from typing import Final
 from ota.errors import ConfigError
 from packager import filesystems
 from packager.lint import contents, erofs, ext4, ext4_maker, squashfs
-from packager.lint.cost import Base, draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
 from packager.lint.remake import Maker, Remake
@@ -91,7 +92,7 @@ def _remake(new: Side, old: Side, limit: int | None) -> Iterator[Remake | None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Side]:
-    with filesystems.opened(path) as system, draft(path) as data:
+    with filesystems.opened(path) as system, Draft(path) as data:
         yield Side(path, system, data)
 
 
@@ -122,7 +123,7 @@ def _priced(pair: Pair, found: Sequence[Found], base: Base) -> list[Finding]:
 def _missing(pair: Pair, undos: Sequence[Undo], base: Base) -> int:
     if not undos:
         return base.missing(pair.new.bytes)
-    with draft(pair.new.path) as mended:
+    with Draft(pair.new.path) as mended:
         for undo in undos:
             undo(mended)
         return base.missing(mended)

@@ -1,44 +1,24 @@
 """What a device would fetch: the coded bytes of the chunks that an image has and its base lacks.
 
-A finding is priced by undoing it: bytes of the image are replaced in a draft, a private mapping that never
-reaches the file, and what the update then takes is held against what it takes now.
+A finding is priced by undoing it: bytes of the image are replaced in a draft, which never reaches the file,
+and what the update then takes is held against what it takes now.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import zstandard
 
-from ota.errors import ConfigError
 from ota.native.chunker import Chunker
 from packager import zck
+from packager.lint.draft import Draft
 
 _PIECE: Final = 4 << 20  # bytes
-
-Draft: TypeAlias = mmap.mmap
-"""An image whose bytes can be changed, in memory only."""
-
-
-def draft(path: Path) -> Draft:
-    """A draft of an image.
-
-    Raises:
-        ConfigError: "file-missing", or "release-content" where there is nothing in it.
-    """
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise ConfigError("release-content", f"{path} is empty")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except OSError as error:
-        raise ConfigError("file-missing", f"{path} cannot be read: {error.strerror}") from error
 
 
 class Base:

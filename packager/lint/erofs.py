@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from packager.lint.checksums import ALL_ONES, crc32c
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
 from packager.lint.pair import Check, Found, Pair, unchanged

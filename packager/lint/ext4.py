@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from packager.lint import ext4_maker, ext4_order
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 from packager.lint.ext4_draft import JOURNAL, Ext4Draft
 from packager.lint.ext4_times import times
 from packager.lint.findings import Finding

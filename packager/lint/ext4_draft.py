@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from packager.lint.checksums import ALL_ONES, crc16, crc32c
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 
 FIELDS: Final = {
     "inodes": (0x00, 4), "mount time": (0x2C, 4), "write time": (0x30, 4), "check time": (0x40, 4),

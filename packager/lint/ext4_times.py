@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
 from packager.lint.pair import Found, Pair, Undo, unchanged

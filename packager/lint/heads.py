@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 from packager.lint.ext4_draft import Ext4Draft
 from packager.lint.findings import Finding
 from packager.lint.pair import Found, Pair, Undo

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from packager.lint.cost import Base, Draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 from packager.lint.findings import Finding
 from packager.lint.remake import Remake
 from packager.lint.side import Side

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ota.errors import ConfigError
-from packager.lint.cost import Base, draft
+from packager.lint.cost import Base
+from packager.lint.draft import Draft
 from packager.lint.side import Head, Side
 
 Options: TypeAlias = tuple[str, ...]
@@ -101,10 +102,10 @@ class Remake:
         """
         new, old = new or self.options[0], old or self.options[1]
         if old not in self._bases:
-            with draft(self._make(self._old_tree, old, self._order(self.old))) as image:
+            with Draft(self._make(self._old_tree, old, self._order(self.old))) as image:
                 self._bases[old] = Base(image)
         tree = self._unpack(self.new, heads) if heads else self._new_tree
-        with draft(self._make(tree, new, order or self._order(self.new))) as image:
+        with Draft(self._make(tree, new, order or self._order(self.new))) as image:
             return self._bases[old].missing(image)
 
     @cached_property

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from packager.filesystems import File, FileSystem, Kind, Layout
-from packager.lint.cost import Draft
+from packager.lint.draft import Draft
 
 
 class Side:

@@ -72,6 +72,7 @@ def test_only_zchunk_is_made_unless_more_is_allowed(project: Project) -> None:
     assert alternatives.parse(check.inspect(project.package).description.entries[0]) == ()
 
 
+@pytest.mark.build
 def test_a_base_that_is_only_a_zck_gives_the_same_delta(project: Project, earlier: Path) -> None:
     assert project.build(RDIFF + V1).status == 0
     delta = (project.out / "publish" / FROM_V1).read_bytes()
@@ -95,6 +96,7 @@ def test_bases_of_the_same_content_share_a_delta(project: Project, earlier: Path
     assert len(alternatives.parse(entry)) == 1
 
 
+@pytest.mark.build
 def test_a_base_with_this_very_image_fetches_nothing(project: Project) -> None:
     same = V1.replace("v1.img", "v2.img")
     answer = project.build(RDIFF + same)
@@ -110,6 +112,7 @@ def test_a_delta_that_is_not_chosen_is_not_published(project: Project) -> None:
     assert list(project.out.rglob("*rdiff*")) == []
 
 
+@pytest.mark.build
 def test_a_full_image_that_gains_nothing_is_not_published(project: Project) -> None:
     (project.folder / "noise.img").write_bytes(os.urandom(300_000))
     path = project.write(ALL)
@@ -133,6 +136,7 @@ def test_a_published_file_that_was_damaged_is_found_by_verify(project: Project, 
     assert project.verify().code == "file-missing"
 
 
+@pytest.mark.build
 def test_verify_applies_the_deltas_whose_base_is_at_hand(project: Project) -> None:
     project.build(RDIFF + V1)
     trust = ("--certificate", project.signer.certificate, "--publish", project.out / "publish")
@@ -166,6 +170,7 @@ def test_a_budget_that_is_exceeded_is_told_with_the_table_and_leaves_nothing(pro
     assert project.otapack("build", path, "-o", project.out, *more).status == 0
 
 
+@pytest.mark.build
 def test_without_deltas_the_package_has_the_whole_image_and_the_next_one_has_a_base(project: Project) -> None:
     path = project.write(ALL + V1)
     answer = project.otapack("build", path, "-o", project.out, "--full")
@@ -185,7 +190,7 @@ def test_the_report_names_every_output_and_what_made_it(project: Project) -> Non
     project.build(ALL + V1, 'source-commit = "4f0c2a9"')
     report = json.loads((project.out / "report.json").read_text())
     files = {str(path.relative_to(project.out)) for path in project.out.rglob("*") if path.is_file()}
-    assert set(report["build"]["outputs"]) == files - {"report.json"}
+    assert set(report["build"]["outputs"]) == files - {"report.json", "report.html"}
     assert "zstd" in report["build"]["tools"]
     record = json.loads((project.out / "record/gateway/2.0.0.json").read_text())
     assert record["commit"] == "4f0c2a9" and record["tools"] == report["build"]["tools"]
@@ -197,7 +202,7 @@ def small_disk(project: Project) -> Iterator[Path]:
     """A folder with room for the .zck, but not for a decoded base beside it."""
     folder = project.folder / "small"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
     yield folder
     subprocess.run(["umount", folder], check=True)
 
@@ -208,7 +213,21 @@ def test_a_full_disk_is_told_and_nothing_is_left(project: Project, earlier: Path
     assert (answer.status, answer.code) == (6, "output-unwritable")
     assert "No space" in answer.json["error"]["found"]
     assert not list(small_disk.iterdir())
-    assert (
-        project.otapack("build", release, "-o", small_disk, "--set", 'image.rootfs.methods=["zchunk"]').status
-        == 0
-    )
+    assert project.otapack("build", release, "-o", small_disk, "--set", "base=[]").status == 0
+
+
+@pytest.mark.build
+@pytest.mark.tool("mke2fs")
+def test_a_base_whose_file_system_is_damaged_is_a_base_all_the_same(project: Project, tool: FindTool) -> None:
+    image, base = project.folder / "new.ext4", project.folder / "old.ext4"
+    tree = project.folder / "tree"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/motd").write_text("hello\n" * 1000)
+    subprocess.run([tool("mke2fs"), "-q", "-t", "ext4", "-d", tree, image, "8M"], check=True)
+    damaged = bytearray(image.read_bytes())
+    damaged[4 << 10 : 512 << 10] = b"\xff" * (508 << 10)
+    base.write_bytes(damaged)
+    path = project.write(RDIFF + V1.replace("v1.img", "old.ext4"))
+    answer = project.otapack("build", path, "-o", project.out, "--set", "image.rootfs.file=new.ext4")
+    assert chosen(answer)["1.0.0"] in ("zchunk", "rdiff")
+    assert "does not say which files" in answer.log

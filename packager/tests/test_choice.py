@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from ota.errors import ConfigError
 from packager import choice
 from packager.choice import Candidate, Reason
 from packager.costs import Costs
@@ -78,9 +75,8 @@ def test_what_devices_have_no_memory_or_space_for_is_refused() -> None:
     assert refused(*deltas, limits=Limits(has_spare_space=False)) == {(Method.RDIFF, "1"): Reason.SPACE}
 
 
-def test_devices_that_no_method_fits_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="that little memory"):
-        chosen(limits=Limits(memory=MIB - 1))
+def test_zchunk_is_refused_to_nobody_since_it_fits_itself_into_what_there_is() -> None:
+    assert chosen(candidate(Method.ZCHUNK, "1", 300), limits=Limits(memory=1))["1"] == "zchunk"
 
 
 def test_a_base_without_a_delta_is_served_as_if_it_were_none() -> None:

@@ -14,6 +14,8 @@ import pytest
 from ota.tests.world import World
 from packager import cli
 
+pytestmark = pytest.mark.build
+
 VERSIONS = {"v1": "1.0", "v2": "2.0"}
 
 

@@ -78,6 +78,10 @@ def test_report_and_page_tell_the_difference_and_its_causes(project: Project, bu
     ]
     assert (built["diff"]["rootfs"]["old"], built["diff"]["rootfs"]["new"]) == ("1.0.0", "2.0.0")
     assert any(owner["path"] == "/var/lib/dpkg/status" for owner in built["diff"]["rootfs"]["owners"])
+    (row,) = (
+        row for row in built["estimate"]["rows"] if row["base"] == "1.0.0" and row["method"] == "zchunk"
+    )
+    assert built["diff"]["rootfs"]["missing_bytes"] == row["fetched_bytes"] > 0
     assert built["lint"]["rootfs"]["against"] == "1.0.0"
     assert built["earlier"]["rootfs"][0]["version"] == "1.0.0"
     page = (project.out / "report.html").read_text()

@@ -29,7 +29,7 @@ IMAGES = {
     "the largest chunk": bytes(131072),
     "the largest chunk and a byte": bytes(131073),
     "no compression helps": NOISE,
-    "chunks twice": (TEXT + NOISE) * 2,
+    "chunks twice, in a .zck of several blocks": (TEXT + NOISE) * 5,
     "more than a block": NOISE + bytes(zck.BLOCK) + NOISE[5000:],
     "chunks to a block's end": bytes(zck.BLOCK),
 }

@@ -84,7 +84,7 @@ def check_layout(layout: Layout, path: Path) -> None:
     assert not {"/empty", "/usr/lib/second name"} & set(owners)
 
 
-def check_damage(path: Path, work: Path, regions: list[tuple[int, int]], tries: int = 150) -> None:
+def check_damage(path: Path, work: Path, regions: list[tuple[int, int]], tries: int = 40) -> None:
     """Damaged images are refused, or read differently; never a traceback, never an endless loop."""
     chance = random.Random(2)
     sound = path.read_bytes()

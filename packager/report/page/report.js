@@ -29,19 +29,20 @@ function draw(map, path) {
   function boxes(nodes, room, depth, opens = null) {
     return squarify(nodes, room).flatMap(([node, box]) => {
       const opened = opens ?? node;
-      const shown = place(node, box, whole, opened.children ? () => draw(map, [...path, opened]) : null, depth);
       const inside = { left: box.left + 2, top: box.top + HEAD, width: box.width - 4, height: box.height - HEAD - 2 };
       const hasRoom = depth < DEEPEST && inside.width > 24 && inside.height > 16;
-      return [shown, ...(node.children && hasRoom ? boxes(node.children, inside, depth + 1, opened) : [])];
+      const below = node.children && hasRoom ? boxes(node.children, inside, depth + 1, opened) : [];
+      const open = opened.children ? () => draw(map, [...path, opened]) : null;
+      return [place(node, box, whole, open, depth, below.length ? "folder" : largest(node).change), ...below];
     });
   }
 }
 
-function place(node, box, whole, open, depth) {
+function place(node, box, whole, open, depth, change) {
   const isButton = open !== null && depth === 1;
   const words = `${node.name}\n${node.bytes.toLocaleString("en")} bytes${node.change ? `, ${node.change}` : ""}`;
   const shown = element(isButton ? "button" : "div", "box", box.width > 30 && box.height > 14 ? node.name : "");
-  shown.dataset.change = node.children ? "folder" : node.change;
+  shown.dataset.change = change;
   shown.title = words;
   if (isButton) {
     shown.type = "button";
@@ -56,6 +57,11 @@ function place(node, box, whole, open, depth) {
     shown.style[side] = `${(100 * box[side]) / whole[of]}%`;
   }
   return shown;
+}
+
+/** The largest leaf: what a folder looks like whose files have no room. */
+function largest(node) {
+  return node.children ? largest(node.children[0]) : node;
 }
 
 /** Boxes as square as can be: Bruls, Huizing, van Wijk, Squarified Treemaps (2000). Nodes come largest first. */
