@@ -25,7 +25,6 @@ from typing import Final
 import figures
 import lab
 from figures import Figure
-from lab import megabytes
 
 from packager.lint import lint
 from packager.lint.cost import Base
@@ -38,6 +37,7 @@ EPOCH: Final = 1735689600
 LATER: Final = EPOCH + 30 * 86400
 UUIDS: Final = ("6f6d0f6e-7a1b-4c39-9d55-0123456789ab", "11111111-2222-4333-8444-555555555555")
 MAX_ERROR: Final = 0.1  # of what is measured
+SMALL: Final = 10_000  # bytes; of less than that, an error of a tenth is one chunk
 
 
 Make = Callable[[str, Path], Path]
@@ -68,8 +68,13 @@ def main() -> None:
         if options.only in (None, case.code):
             lab.say(f"{case.code} ...")
             row = measure(case)
-            found.append(Figure(case.code, "cost_error", round(abs(row[3] / row[2] - 1), 3), MAX_ERROR))
-            rows.append([case.code, *map(megabytes, row)])
+            found.append(
+                Figure(
+                    case.code, "cost_error", round(abs(row[3] - row[2]) / max(row[2], SMALL), 3), MAX_ERROR
+                )
+            )
+            rows.append([case.code, *(f"{size / 1e6:,.3f} MB" for size in row)])
+            lab.say("  ".join(rows[-1]))
     shutil.rmtree(FOLDER)
     if options.json:
         figures.print_json("lint", found)
@@ -119,14 +124,14 @@ def _tree(release: str) -> Path:
     return tree
 
 
-def _stamped(release: str, magic: bytes, at: int, suffix: str) -> Path:
+def _stamped(release: str, magic: bytes, at: int, suffix: str, stamp: bytes) -> Path:
     """The same, where all files with these first bytes and this suffix have another time in them."""
-    tree = FOLDER / f"{release}{suffix}"
+    tree = FOLDER / f"{release}{suffix}.{stamp.hex()}"
     _run("cp", "-a", "--reflink=auto", _tree(release), tree)
     for path in tree.rglob("*" + suffix):
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         if data.startswith(magic):
-            path.write_bytes(data[:at] + struct.pack("<I", LATER) + data[at + 4 :])
+            path.write_bytes(data[:at] + stamp + data[at + len(stamp) :])
             os.utime(path, (EPOCH, EPOCH))
     return tree
 
@@ -170,8 +175,8 @@ def _of_folder(**options: str) -> Make:
     return lambda release, image: _ext4(image, _tree(release), **options)
 
 
-def _of_stamped(magic: bytes, at: int, suffix: str) -> Make:
-    return lambda release, image: _ext4(image, _tar(_stamped(release, magic, at, suffix)))
+def _of_stamped(magic: bytes, at: int, suffix: str, stamp: bytes) -> Make:
+    return lambda release, image: _ext4(image, _tar(_stamped(release, magic, at, suffix, stamp)))
 
 
 def _squashfs(*options: str) -> Make:
@@ -205,8 +210,9 @@ def _cases() -> Iterator[Case]:
     yield Case("ext4-journal", clean, _of_tar(journal="has_journal"))
     shuffled = lambda release, image: _ext4(image, _tar(_tree(release), is_shuffled=True))  # noqa: E731
     yield Case("ext4-file-order", clean, shuffled)
-    yield Case("gzip-time", clean, _of_stamped(b"\x1f\x8b\x08", 4, ".gz"))
-    yield Case("pyc-time", clean, _of_stamped(b"", 8, ".pyc"))
+    yield Case("gzip-time", clean, _of_stamped(b"\x1f\x8b\x08", 4, ".gz", struct.pack("<I", LATER)))
+    by_time, later = (_of_stamped(b"", 4, ".pyc", struct.pack("<II", 0, time)) for time in (EPOCH, LATER))
+    yield Case("pyc-time", by_time, later)
     clean = _squashfs()
     yield Case("squashfs-block-size", clean, _squashfs("-b", "1M"), is_in_both=True)
     yield Case("squashfs-options", clean, _squashfs("-b", "64K"))

@@ -17,7 +17,7 @@ from packager.lint.cost import Base
 from packager.lint.draft import Draft
 from packager.lint.findings import Finding, Findings
 from packager.lint.pair import Check, Found, Pair, Undo
-from packager.lint.remake import LIMIT, Maker, Remake
+from packager.lint.remake import Maker, Remake
 from packager.lint.side import Side
 
 __all__ = ["Finding", "Findings", "lint"]
@@ -39,13 +39,14 @@ MAKERS: Final[Mapping[str, Maker]] = {
 _log = logging.getLogger(__name__)
 
 
-def lint(image: Path, against: Path | None = None, *, remake_limit: int = LIMIT) -> Findings:
+def lint(image: Path, against: Path | None = None, *, remake_limit: int | None = None) -> Findings:
     """Look into an image, and hold it against the one that devices have.
 
     Args:
         image: a file system.
         against: another one.
-        remake_limit: bytes; larger images are not made again, and what only that tells is not measured.
+        remake_limit: bytes; larger images are not made again, and what only that tells is not measured. By
+            default 64 MiB where making them is to compress them, 1 GiB for ext4.
 
     Raises:
         ConfigError: "file-missing", "filesystem-unknown" or "image-unreadable".
@@ -73,7 +74,7 @@ def _other_kind(new: Side, old: Side) -> Finding:
 
 
 @contextmanager
-def _remake(new: Side, old: Side, limit: int) -> Iterator[Remake | None]:
+def _remake(new: Side, old: Side, limit: int | None) -> Iterator[Remake | None]:
     maker = MAKERS.get(new.kind)
     if maker is None or not all(maker.can_make(side, limit) for side in (new, old)):
         yield None

@@ -78,7 +78,7 @@ def reads_tarballs() -> bool:
     return version is not None and tuple(map(int, version.groups())) >= (1, 47, 1)
 
 
-MAKER: Final = Maker(PROGRAM, options, command, reads_tarballs)
+MAKER: Final = Maker(PROGRAM, options, command, reads_tarballs, limit=1 << 30, keeps_order=True)
 """Makes an ext4 again."""
 
 

@@ -14,14 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from ota.errors import ConfigError
 from packager.lint.cost import Base
 from packager.lint.draft import Draft
 from packager.lint.side import Head, Side
-
-LIMIT: Final = 64 << 20  # bytes of an image, unless told: to compress more than that again takes minutes
 
 Options: TypeAlias = tuple[str, ...]
 """Of the program that makes such an image."""
@@ -37,16 +35,21 @@ class Maker:
         command: what makes an image again, from the folder, the image, options, and a file with a path and a
             priority a line.
         is_able: whether a program that is here is new enough.
+        limit: bytes of an image, unless told: to make larger ones takes minutes.
+        keeps_order: whether files are to stand as they did, where nothing else is said; else as it likes.
     """
 
     program: str
     options: Callable[[Side], Options]
     command: Callable[[Path, Path, Options, Path], Sequence[str | Path]]
     is_able: Callable[[], bool] = lambda: True
+    limit: int = 64 << 20
+    keeps_order: bool = False
 
-    def can_make(self, side: Side, limit: int) -> bool:
-        """Whether the program is here, and the image not larger than `limit` bytes."""
-        return len(side.bytes) <= limit and shutil.which(self.program) is not None and self.is_able()
+    def can_make(self, side: Side, limit: int | None) -> bool:
+        """Whether the program is here, and the image not too large."""
+        small = len(side.bytes) <= (self.limit if limit is None else limit)
+        return small and shutil.which(self.program) is not None and self.is_able()
 
 
 class Remake:
@@ -60,6 +63,7 @@ class Remake:
         self.new, self.old = new, old
         self.options = (maker.options(new), maker.options(old))
         self._command = maker.command
+        self._keeps_order = maker.keeps_order
         self._folder = folder
         self._made = 0  # folders and images
         self._bases: dict[Options, Base] = {}
@@ -98,10 +102,10 @@ class Remake:
         """
         new, old = new or self.options[0], old or self.options[1]
         if old not in self._bases:
-            with Draft(self._make(self._old_tree, old, self.old.order)) as image:
+            with Draft(self._make(self._old_tree, old, self._order(self.old))) as image:
                 self._bases[old] = Base(image)
         tree = self._unpack(self.new, heads) if heads else self._new_tree
-        with Draft(self._make(tree, new, order or self.new.order)) as image:
+        with Draft(self._make(tree, new, order or self._order(self.new))) as image:
             return self._bases[old].missing(image)
 
     @cached_property
@@ -111,6 +115,9 @@ class Remake:
     @cached_property
     def _old_tree(self) -> Path:
         return self._unpack(self.old, {})
+
+    def _order(self, side: Side) -> Sequence[str]:
+        return side.order if self._keeps_order else ()
 
     def _next(self, kind: str) -> Path:
         self._made += 1

@@ -17,7 +17,7 @@ from typing import Final
 
 from packager.lint.findings import Finding
 from packager.lint.granularity import Step, worthwhile
-from packager.lint.order import kept, moved
+from packager.lint.order import moved
 from packager.lint.pair import Check, Found, Pair
 from packager.lint.remake import Maker, Options
 from packager.lint.side import Side
@@ -44,7 +44,9 @@ def options(side: Side) -> Options:
 def command(tree: Path, image: Path, options: Options, priorities: Path) -> list[str | Path]:
     """How such an image is made."""
     fixed = ["-noappend", "-quiet", "-no-progress", "-all-root", "-no-xattrs", "-mkfs-time", "0"]
-    return [PROGRAM, tree, image, *fixed, "-sort", priorities, *options]
+    # An empty list is not the same as none: it turns mksquashfs's own order around.
+    sort = ["-sort", str(priorities)] if priorities.stat().st_size else []
+    return [PROGRAM, tree, image, *fixed, *sort, *options]
 
 
 def settings(pair: Pair) -> Iterator[Found]:
@@ -74,9 +76,9 @@ def order(pair: Pair) -> Iterator[Found]:
         f"{files} stand in another order",
         f"{PROGRAM} ... without -sort, or with the same file",
     )
-    remake, wanted = pair.remake, kept(pair.new, pair.old)
+    remake, found = pair.remake, pair.new.order
     yield Found(
-        finding, price=(lambda base, mended: remake.now - remake.update(order=wanted)) if remake else None
+        finding, price=(lambda base, mended: remake.update(order=found) - remake.now) if remake else None
     )
 
 

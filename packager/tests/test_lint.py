@@ -141,15 +141,13 @@ def test_order_and_journal_where_files_grow_come_and_go(trees: tuple[Tree, Tree]
 
 
 @pytest.mark.build
-def test_without_making_images_again_a_model_or_nothing_tells_the_cost(
-    ext4: Mapping[str, Path], trees: tuple[Tree, Tree], folders: tuple[Path, Path], tmp_path: Path
+def test_without_making_images_again_some_costs_stay_open(
+    trees: tuple[Tree, Tree], ext4: Mapping[str, Path], folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     names = random.Random(1).sample(sorted(trees[1]), len(trees[1]))
     tar = rootfs.write_tar(trees[1], tmp_path / "caused.tar", names)
     caused = rootfs.ext4(tar, tmp_path / "caused.ext4")
-    finding = only(lint(caused, ext4["old"], remake_limit=0).findings, "ext4-file-order")
-    measured = fetched(caused, ext4["old"]) - fetched(ext4["new"], ext4["old"])
-    assert finding.cost_bytes == pytest.approx(measured, rel=0.1)
+    assert only(lint(caused, ext4["old"], remake_limit=0).findings, "ext4-file-order").cost_bytes is None
     base, image = squashfs_pair(folders, tmp_path, "-b", "1M")
     assert only(lint(image, base, remake_limit=0).findings, "squashfs-block-size").cost_bytes is None
 
