@@ -81,21 +81,13 @@ def _told(quiet: bool, total: int) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
         yield lambda outcome: _log.info("%s", outcome.line())
         return
-    from rich import progress
-    from rich.console import Console
+    from packager.bar import bar
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("build", total=total)
+    with bar() as shown:
+        task = shown.add_task("build", total=total)
 
         def tell(outcome: Outcome) -> None:
-            bar.console.print(outcome.line(), markup=False, highlight=False)
-            bar.advance(task, outcome.job.size if outcome.job else 0)
+            shown.console.print(outcome.line(), markup=False, highlight=False)
+            shown.advance(task, outcome.job.size if outcome.job else 0)
 
         yield tell

@@ -56,21 +56,13 @@ def _bar(quiet: bool) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
         yield lambda event: None
         return
-    from rich import progress
-    from rich.console import Console
+    from packager.bar import bar
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("send", total=None)
+    with bar() as shown:
+        task = shown.add_task("send", total=None)
 
         def tell(event: Event) -> None:
-            bar.update(task, description=event.phase, completed=event.done, total=event.total)
+            shown.update(task, description=event.phase, completed=event.done, total=event.total)
 
         told_by_the_bar = logging.getLogger(publish.__name__)
         told_by_the_bar.setLevel(logging.WARNING)  # lines would break it
