@@ -16,7 +16,8 @@ from ota.native.chunker import Chunker
 from ota.tests import chain, stock
 from ota.tests.server import Request
 from ota.tests.world import IMAGE_SIZE, World
-from packager import cli
+from packager import cli, sbom
+from packager.packages import MEMBER
 
 pytestmark = pytest.mark.compat
 
@@ -45,12 +46,14 @@ def packages(shared: World) -> Mapping[str, Path]:
     return {kind: build(shared, kind, lines) for kind, lines in IMAGES.items()}
 
 
-def build(world: World, name: str, image: str, *, file: str = "v2.ext4", sign: str = "") -> Path:
+def build(
+    world: World, name: str, image: str, *, file: str = "v2.ext4", sign: str = "", head: str = ""
+) -> Path:
     """Build and publish a release of one image; without `sign`, with development keys."""
     release, output = world.folder / "release.toml", world.folder / "output" / name
     word = re.sub(r"\W+", "-", name)
     release.write_text(
-        f'name = "demo"\nversion = "2.0"\nboard = "demo"\n{sign}\n'
+        f'name = "demo"\nversion = "2.0"\nboard = "demo"\n{head}\n{sign}\n'
         f'[[image]]\nname = "{word}"\nfile = "{file}"\n{image.format(server=world.server.url)}\n'
     )
     keys = [] if sign else ["--dev-keys", str(world.folder / "keys")]
@@ -85,6 +88,21 @@ def installs_here(world: World, package: Path) -> None:
     outcome = world.ota("install", package)
     assert outcome.status == 0, outcome.errors
     assert world.holds(world.slot_b, world.v2)
+
+
+@pytest.mark.parametrize("form", ["libconfig", "json"])
+def test_a_list_of_packages_in_the_package_is_passed_over(form: str, world: World) -> None:
+    listed = sbom.Image("rootfs", "0" * 64, [sbom.Package("bash", "5.2")])
+    (world.folder / "list.spdx.json").write_bytes(sbom.render("demo", "2.0", [listed], time=0))
+    lines = IMAGES["delta"] + '\nsbom = "list.spdx.json"'
+    package = build(world, f"listed-{form}", lines, head=f'format = "{form}"')
+    assert MEMBER.encode() in package.read_bytes()
+    for program in stock.VERSIONS:
+        world.reset()
+        run = stock_installs(world, program, package)
+        assert run.installed, run.log
+        assert world.holds(world.slot_b, world.v2)
+    installs_here(world, package)
 
 
 def test_xz_is_what_debian_builds_stock_without(world: World) -> None:
