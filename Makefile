@@ -33,6 +33,7 @@ test-compat: setup tools ## run packages through stock SWUpdate and ours; writes
 
 test-build: setup tools ## build, price and publish releases of real images; with a browser and an object store
 	@$(RUN) bench/tools/get.py chromium chromedriver
+	@$(RUN) bench/images/make_images.sh bench
 	@$(RUN) pytest -n auto -m build $(ARGS)
 
 test-boards: setup ## boot emulated boards with an eMMC and update them; makes all that they need
